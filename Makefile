@@ -1,24 +1,49 @@
 # make              build/tain
-# make test         every test; make test T=op/silu for one, T=op/% for a folder
+# make test         every test; make test T=op/silu for one, T=op/% for a folder, J=4 for four at once
 # make asan         the same under the address and undefined-behaviour sanitizers
 # make validate     the same under the Vulkan validation layer with synchronisation checks
-# make manual       build/lua/tain/manual.md
+# make check-header the header alone in C11, C++ and LuaJIT, and every name in the program
+# make manual       build/manual.md
 # make clean
 #
-# B=folder builds elsewhere, V=1 shows the commands.
+# B=folder builds elsewhere, V=1 shows the commands. What the system lacks is installed by
+# `make install-needs`, and by the targets that run tests.
 
 B        ?= build
 CC       ?= cc
+CXX      ?= c++
 LUAJIT   ?= luajit
 GLSLC    ?= glslc --target-env=vulkan1.2 -O -Ishaders
 CFLAGS   ?= -O2 -g
+J        ?= $(shell nproc)
+T        ?= %
 V        ?= 0
 Q        := $(if $(filter 1,$V),,@)
 
 NEEDS    := luajit libcjson vulkan stb libpcre2-8 libutf8proc
-ifneq ($(shell pkg-config --exists $(NEEDS) && echo yes),yes)
-$(error missing libraries: try  sudo apt-get install $(shell cat .ci/packages 2>/dev/null))
+PLAIN    := help clean install-needs
+MISSING  := $(if $(filter $(PLAIN),$(MAKECMDGOALS)),,$(shell .ci/missing $(NEEDS)))
+all:
+
+help:
+	@sed -n '/^[^#]/q; s/^# \{0,1\}//p' Makefile
+
+install-needs:
+	.ci/setup
+
+clean:
+	rm -rf $B
+
+.PHONY: all help install-needs clean test asan validate check-header manual
+ifneq ($(MISSING),)
+ifeq ($(filter-out test asan validate demo check-header,$(or $(MAKECMDGOALS),all)),)
+$(MAKECMDGOALS): # what pkg-config says is needed while make reads this file: install, start again
+	.ci/setup
+	$(MAKE) $@
+else
+$(error missing: $(MISSING). Try  make install-needs)
 endif
+else
 
 FLAGS    := -std=gnu11 -Wall -Wextra -Werror -Wno-missing-field-initializers -fvisibility=hidden -MMD -MP \
             -Iinclude -Icore -Itests -I$B $(shell pkg-config --cflags $(NEEDS))
@@ -28,15 +53,34 @@ CORE     := $(wildcard core/*/*.c)
 COMP     := $(wildcard shaders/*.comp)
 OBJECTS  := $(CORE:%.c=$B/%.o) $B/shaders.o
 LIBRARY  := $(filter-out $B/core/host/%,$(OBJECTS))
-TESTS    := $(patsubst %.c,$B/%,$(wildcard tests/*/*.c))
+BOUND    := $(addprefix $B/lua/tain/,cdef.lua ops.lua names.lua)
+MODULES  := $(sort $(wildcard lua/tain/*.lua lua/tain/*/*.lua)) $(BOUND)
+TESTS    := $(patsubst %.c,$B/%,$(wildcard $(addprefix tests/,$(addsuffix .c,$(subst %,*,$T)))))
 
-all: $(LIBRARY)
+all: $B/tain
+
+# -E: recipes call the core through LuaJIT's FFI, which looks the symbols up at run time.
+$B/tain: $(OBJECTS) $B/modules.o
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ -Wl,-E $(LIBS)
+
+$B/libtain.a: $(LIBRARY)
+	$(Q)rm -f $@ && ar rcs $@ $^
 
 $B/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(FLAGS) -c -o $@ $<
 
-# ---- shaders: variants are declared in the .comp, see lua/gen/shaders.lua ----
+# ---- made: what Lua knows of the header, Lua inside the program, shaders (see lua/gen) ----
+
+$(BOUND) $B/lua/tain/manual.md $B/lua/tain/library.lua &: include/tain.h lua/gen/bind.lua
+	@mkdir -p $(@D)
+	$(Q)$(LUAJIT) lua/gen/bind.lua $< $(@D)
+
+$B/modules.c: lua/gen/embed.lua $(MODULES)
+	$(Q)$(LUAJIT) lua/gen/embed.lua $@ $(MODULES)
+
+$B/modules.o: $B/modules.c
+	$(Q)$(CC) $(FLAGS) -c -o $@ $<
 
 $B/shaders.mk $B/shaders.c &: lua/gen/shaders.lua $(COMP)
 	@mkdir -p $B/spv
@@ -46,14 +90,26 @@ $B/shaders.mk $B/shaders.c &: lua/gen/shaders.lua $(COMP)
 $B/shaders.o: $B/shaders.c $(SPIRV)
 	$(Q)$(CC) $(CFLAGS) $(FLAGS) -c -o $@ $<
 
-# ---- tests: one program a file; 0 passed, 77 skipped, anything else failed ----
+# ---- tests: one program a file; 0 passed, 77 skipped, anything else failed (see tests/run.lua) ----
 
-$B/tests/%: tests/%.c $(LIBRARY)
+$B/tests/%: tests/%.c $B/libtain.a
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(FLAGS) -o $@ $< $(LIBRARY) $(LIBS)
+	$(Q)$(CC) $(CFLAGS) $(FLAGS) -o $@ $< $B/libtain.a $(LIBS)
 
-clean:
-	rm -rf $B
+test: $B/tain $(TESTS)
+	@$(LUAJIT) tests/run.lua $B $J '$T' $(MODE)
 
-.PHONY: all test asan validate manual clean
+asan:
+	@$(MAKE) B=$B/asan MODE=asan test \
+		CFLAGS='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer'
+
+validate:
+	@$(MAKE) MODE=validate test
+
+check-header: $B/tain
+	$(CC) -std=c11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c include/tain.h
+	$(CXX) -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c++ include/tain.h
+	$B/tain lua/gen/header.lua $B/lua/tain/cdef.lua
+
+endif
 -include $(OBJECTS:.o=.d) $(wildcard $B/spv/*.d) $(TESTS:%=%.d)

@@ -1,0 +1,30 @@
+--- What `require "tain"` gives: every name a recipe may use, each loaded when it is first used.
+---
+--- A module that gives recipes something stands here with the names it gives.
+
+require "tain.cdef"
+local check = require "tain.check"
+
+local parts = {
+}
+
+local where = {}
+for part, names in pairs(parts) do
+  for name in names:gmatch("%S+") do where[name] = part end
+end
+
+return setmetatable({}, {
+  __index = function(tain, name)
+    local part = where[name]
+    if not part then
+      check.raise("tain has no %s%s", tostring(name), check.suggest(name, where))
+    end
+    local value = require("tain." .. part)[name]
+    rawset(tain, name, value)
+    return value
+  end,
+  __newindex = function(_, name)
+    check.raise("tain.%s: nothing can be added to tain", tostring(name))
+  end,
+  __metatable = false,
+})

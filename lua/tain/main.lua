@@ -1,0 +1,238 @@
+--- The `tain` program above its C part: options, commands, recipes, and what happens when they fail.
+---
+--- A command is a module tain.command.NAME that returns { about =, run = }; adding a command is adding
+--- a file. Exit codes: 0 done, 1 a recipe's mistake, 2 a mistake on the command line, 130 interrupted.
+
+local host = require "tain.host"
+local check = require "tain.check"
+local own = require "tain.own"
+local settings = require "tain.settings"
+local strict = require "tain.strict"
+
+local main = {}
+
+--- The options of the host itself; they may stand anywhere on the command line.
+main.options = {
+  device = { "string", help = "which device: its number or part of its name (see tain devices)" },
+  json = { "boolean", help = "log lines are JSON" },
+  quiet = { "boolean", help = "no log lines and no progress" },
+  sandbox = { "boolean", help = "recipes without ffi, io, os and bytecode" },
+  debug = { "boolean", help = "errors with a traceback" },
+}
+
+local function usage(message, ...)
+  io.stderr:write("tain: ", message:format(...), "\n")
+  return 2
+end
+
+-- Takes the host's options out of the arguments.
+local function take_options(arguments)
+  local rest, i = {}, 1
+  while i <= #arguments do
+    local argument = arguments[i]
+    local name, value = argument:match("^%-%-([%w-]+)=?(.*)$")
+    local spec = name and main.options[name]
+    if argument == "--" then
+      for j = i, #arguments do rest[#rest + 1] = arguments[j] end
+      break
+    elseif not spec then
+      rest[#rest + 1] = argument
+    elseif spec[1] == "boolean" then
+      if value ~= "" then return nil, "--" .. name .. " takes no value" end
+      settings[name] = true
+    else
+      if not argument:find("=", 1, true) then
+        i = i + 1
+        value = arguments[i]
+      end
+      if not value then return nil, "--" .. name .. " needs a value" end
+      settings[name] = value
+    end
+    i = i + 1
+  end
+  return rest
+end
+
+-- ---- Errors ----
+
+-- The lines of the stack that are the recipe's.
+local function traceback(level)
+  local lines = {}
+  while true do
+    local info = debug.getinfo(level, "Sln")
+    if not info then break end
+    if info.currentline > 0 and not check.ours(info.source) then
+      lines[#lines + 1] = ("  %s:%d: in %s"):format(info.source:sub(2), info.currentline,
+        info.name and "'" .. info.name .. "'" or info.what == "main" and "the recipe" or "a function")
+    end
+    level = level + 1
+  end
+  return table.concat(lines, "\n")
+end
+
+-- Turns whatever was raised into { message =, traceback =, exit = }, where it was raised.
+local function describe(raised)
+  if type(raised) == "table" and raised.message then return raised end
+  local message = type(raised) == "string" and raised or "error of type " .. type(raised) .. ": " .. tostring(raised)
+  if message:find("^tain/[%w_/]+%.lua:%d+:") or not message:find("^[^\n]-:%d+: ") then
+    message = check.position() .. message   -- raised in tain itself or in C: say for which line
+  end
+  return { message = message, traceback = traceback(3) }
+end
+
+local function show_traceback(message)
+  return tostring(message)
+end
+
+--- Runs `fn` as a recipe is run: reports its error.
+--- @return integer # exit code
+function main.protect(fn, ...)
+  own.on_error = describe
+  local ok, raised = xpcall(fn, describe, ...)
+  own.on_error = show_traceback
+  io.stdout:flush()
+  if ok then return host.interrupted() > 0 and 130 or 0 end
+  if host.interrupted() > 0 then
+    io.stderr:write("tain: interrupted\n")
+    if settings.debug then io.stderr:write(raised.message, "\n", raised.traceback, "\n") end
+    return 130
+  end
+  if raised.message ~= "" then io.stderr:write(raised.message, "\n") end
+  if settings.debug and raised.traceback then io.stderr:write(raised.traceback, "\n") end
+  return raised.exit or 1
+end
+
+-- ---- Recipes ----
+
+local function folder_of(path)
+  return path:match("^(.*)/[^/]*$") or "."
+end
+
+-- The environment's `require`: modules beside the recipe, in the folder above, in recipes/ beside
+-- the program. They share the recipe's environment. What is not found there is left to Lua, outside
+-- a sandbox.
+local function requirer(folder, sandbox)
+  local path = ("%s/?.lua;%s/../?.lua;%s/recipes/?.lua;%s/../recipes/?.lua"):format(folder, folder,
+    host.folder, host.folder)
+  local loaded, loading = {}, {}
+  local env
+  local function require_(name)
+    if type(name) ~= "string" then
+      check.raise("require: the module's name must be a string, not %s", check.show(name))
+    end
+    if name == "tain" then return require "tain.init" end
+    if loaded[name] ~= nil then return loaded[name] end
+    if package.loaded[name] ~= nil or name:find("^tain%.") then
+      if not sandbox then return require(name) end
+      local kept = rawget(env, name)
+      if type(kept) ~= "table" then
+        check.raise("require: %s is not available under --sandbox", name)
+      end
+      return kept
+    end
+    local file = package.searchpath(name, path)
+    if not file then
+      if not sandbox then
+        local ok, result = pcall(require, name)
+        if ok then return result end
+        if not result:find("^module '.-' not found") then error(result, 0) end
+      end
+      check.raise("require: there is no module %s beside the recipe, above it, or in recipes/", name)
+    end
+    if loading[name] then check.raise("require: %s requires itself", name) end
+    loading[name] = true
+    local chunk, message = loadfile(file:gsub("^%./", ""), "t")
+    if not chunk then error(message, 0) end
+    local result = setfenv(chunk, env)(name)
+    loading[name] = nil
+    loaded[name] = result == nil and true or result
+    return loaded[name]
+  end
+  env = strict.environment(sandbox, require_)
+  return env
+end
+
+local function run_chunk(chunk, message, folder, arguments)
+  return main.protect(function()
+    if not chunk then error(message, 0) end
+    local env = requirer(folder, settings.sandbox)
+    rawset(env, "arg", arguments)
+    setfenv(chunk, env)(unpack(arguments))
+  end)
+end
+
+--- Runs a recipe's file.
+--- @return integer # exit code
+function main.recipe(path, arguments)
+  settings.recipe, settings.arguments = path, arguments
+  local file, why = io.open(path, "r")
+  local text = file and file:read("*a")
+  if not text then return usage("cannot read %s", why or path) end
+  file:close()
+  local chunk, message = load(text:gsub("^#[^\n]*", ""), "@" .. path, "t")
+  return run_chunk(chunk, message, folder_of(path), arguments)
+end
+
+-- ---- The command line ----
+
+local function exists(path)
+  local file = io.open(path, "r")
+  if file then file:close() end
+  return file ~= nil
+end
+
+--- The names of all commands, sorted.
+function main.commands()
+  local names = {}
+  for _, module in ipairs(host.modules()) do
+    names[#names + 1] = module:match("^tain%.command%.([%w_]+)$")
+  end
+  table.sort(names)
+  return names
+end
+
+-- Where a recipe given by name alone is.
+local function find_recipe(name)
+  for _, folder in ipairs { "recipes", host.folder .. "/recipes", host.folder .. "/../recipes" } do
+    local path = folder .. "/" .. name .. ".lua"
+    if name:find("^[%w_-]+$") and exists(path) then return path end
+  end
+end
+
+--- @param arguments string[] what follows the program's name
+--- @return integer # exit code
+function main.run(arguments)
+  local rest, wrong = take_options(arguments)
+  if not rest then return usage("%s", wrong) end
+  local first = table.remove(rest, 1)
+
+  if first == nil or first == "--help" or first == "-h" then first = "help" end
+  if first == "--version" then first = "version" end
+  if first == "-e" then
+    local code = table.remove(rest, 1)
+    if not code then return usage("-e needs a line of Lua") end
+    settings.arguments = rest
+    local chunk, message = load(code, "=-e", "t")
+    return run_chunk(chunk, message, ".", rest)
+  end
+  if first:find("^%-") then
+    return usage("unknown option %s%s", first, check.suggest(first:gsub("^%-+", ""), main.options, "--"))
+  end
+  if first:find("%.lua$") or first:find("/", 1, true) then return main.recipe(first, rest) end
+
+  local commands = main.commands()
+  for _, name in ipairs(commands) do
+    if name == first then
+      local code = 0
+      local failed = main.protect(function()
+        code = require("tain.command." .. name).run(rest) or 0
+      end)
+      return failed ~= 0 and failed or code
+    end
+  end
+  local path = find_recipe(first)
+  if path then return main.recipe(path, rest) end
+  return usage("there is no command or recipe %s%s; tain help lists them", first, check.suggest(first, commands))
+end
+
+return main
