@@ -34,8 +34,11 @@ local SINGULAR = {}
 for noun, plural in pairs(PLURAL) do SINGULAR[plural] = noun end
 
 local KIND = { ["and"] = "and" }          -- relation -> its family
+local relations = { "and" }
 for _, kind in ipairs { "rel2d", "rel3d", "point", "look" } do
-  for _, relation in ipairs(prompts[kind]) do KIND[relation] = kind end
+  for _, relation in ipairs(prompts[kind]) do
+    KIND[relation], relations[#relations + 1] = kind, relation
+  end
 end
 prompts.kind = KIND
 
@@ -49,7 +52,7 @@ function prompts.words()
       if not seen[word] then seen[word], list[#list + 1] = true, word end
     end
   end
-  for relation in pairs(KIND) do add(relation) end
+  for _, relation in ipairs(relations) do add(relation) end
   for noun, plural in pairs(PLURAL) do add(noun) add(plural) end
   for _, words in ipairs { shapes.colours, shapes.textures, prompts.numbers } do
     for _, word in ipairs(words) do add(word) end
@@ -379,15 +382,16 @@ function prompts.all()
       end
     end
   end
-  local nouns = { "circle", "square", "triangle", "cross", "arrow", "mirror" }
   for _, form in ipairs { { false, false }, { true, false }, { false, true }, { true, true } } do
-    local list = phrases(nouns, form[1], form[2])
+    local list = phrases({ "circle", "square", "triangle", "cross", "arrow", "mirror" }, unpack(form))
     for _, a in ipairs(list) do
       for _, b in ipairs(list) do
-        for relation, kind in pairs(KIND) do
+        for _, relation in ipairs(a.noun ~= b.noun and relations or {}) do
           add { relation = relation, phrases = { a, b } }
-          if kind == "rel2d" and form[1] and not form[2] and a.noun ~= b.noun then
-            for _, c in ipairs(list) do add { relation = relation, phrases = { a, b, c } } end
+          local third = KIND[relation] == "rel2d" and a.colour and not a.texture
+            and CORE[a.noun] and CORE[b.noun]
+          for _, c in ipairs(third and list or {}) do
+            if CORE[c.noun] then add { relation = relation, phrases = { a, b, c } } end
           end
         end
       end
