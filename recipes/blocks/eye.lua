@@ -36,7 +36,12 @@ local covers = { ffi.new("int32_t[32]"), ffi.new("int32_t[32]") } -- two templat
 
 local radius = ffi.new("int32_t[?]", TEMPLATES)
 local area = ffi.new("int32_t[?]", TEMPLATES)
-for t = 0, TEMPLATES - 1 do radius[t], area[t] = TEMPLATE[t].r, TEMPLATE[t].area end
+local CORE = {}
+for t = 0, TEMPLATES - 1 do
+  local template = TEMPLATE[t]
+  radius[t], area[t] = template.r, template.area
+  CORE[t] = template.shape ~= "mirror" and template.shape ~= "arrow"
+end
 
 local function ones(row)
   return ONES[band(row, 0xffff)] + ONES[rshift(row, 16)]
@@ -45,14 +50,19 @@ end
 -- ---- Labels ----
 
 local BACK = shapes.background[1]
-local axis = ffi.new("double[8][4]")         -- per label: v = colour - background, and v.v
+local axis = ffi.new("double[32]")           -- per label: v = colour - background, and v.v
+local nearest = math.huge
 for i = 1, INK do
   local colour = i == INK and shapes.ink or shapes.palette[shapes.colours[i]]
   for c = 0, 2 do
-    axis[i][c] = colour[c + 1] - BACK
-    axis[i][3] = axis[i][3] + axis[i][c] ^ 2
+    local v = colour[c + 1] - BACK
+    axis[4 * i + c], axis[4 * i + 3] = v, axis[4 * i + 3] + v * v
   end
+  nearest = min(nearest, axis[4 * i + 3])
 end
+
+-- A pixel nearer to the background than this is less than half way to every colour.
+local HALF_WAY = 0.24 * nearest
 
 -- Copies the picture to `pixels`, k x k blocks averaged.
 local function take(image, k)
@@ -74,22 +84,31 @@ local function take(image, k)
   end
 end
 
+-- The label of q - background = (r, g, b).
+local function nearest_label(r, g, b)
+  local best, found = math.huge, 0
+  for entry = 1, INK do
+    local v0, v1, v2 = axis[4 * entry], axis[4 * entry + 1], axis[4 * entry + 2]
+    local a = (r * v0 + g * v1 + b * v2) / axis[4 * entry + 3]
+    local clipped = min(max(a, 0.5), 1)
+    local dr, dg, db = r - clipped * v0, g - clipped * v1, b - clipped * v2
+    local residual = dr * dr + dg * dg + db * db
+    if residual < best then
+      best = residual
+      found = a >= 0.5 and entry or 0
+    end
+  end
+  return found
+end
+
 local function label()
   for i = 0, PIXELS - 1 do
     local r, g, b = pixels[3 * i] - BACK, pixels[3 * i + 1] - BACK, pixels[3 * i + 2] - BACK
-    local best, found = math.huge, 0
-    for entry = 1, INK do
-      local v = axis[entry]
-      local a = (r * v[0] + g * v[1] + b * v[2]) / v[3]
-      local clipped = min(max(a, 0.5), 1)
-      local dr, dg, db = r - clipped * v[0], g - clipped * v[1], b - clipped * v[2]
-      local residual = dr * dr + dg * dg + db * db
-      if residual < best then
-        best = residual
-        found = a >= 0.5 and entry or 0
-      end
+    if r * r + g * g + b * b < HALF_WAY then
+      labels[i] = 0
+    else
+      labels[i] = nearest_label(r, g, b)
     end
-    labels[i] = found
   end
 end
 
@@ -174,10 +193,16 @@ local function fit_one(part)
   if part.x1 - part.x0 >= 15 or part.y1 - part.y0 >= 15 then return fit end
 
   local x, y = floor((part.x0 + part.x1) / 2), floor((part.y0 + part.y1) / 2)
+  local enough = 0                                         -- some place reaches this
+  for t = 0, TEMPLATES - 1 do
+    local both = covered(t, x - radius[t], y - radius[t], whole)
+    enough = max(enough, both / (area[t] + part.count - both))
+  end
   local best, bt, bx, by = -1, 0, 0, 0
   for t = 0, TEMPLATES - 1 do
     local r, all = radius[t], area[t] + part.count
-    for cy = y - 2, y + 2 do
+    local bound = min(area[t], part.count) / max(area[t], part.count)
+    for cy = y - 2, bound >= enough and y + 2 or -math.huge do
       for cx = x - 2, x + 2 do
         local both = covered(t, cx - r, cy - r, whole)
         local iou = both / (all - both)
@@ -199,28 +224,50 @@ end
 
 local KEEP = 12
 
--- The best places of single templates on the set M1, where M2 may hide the rest.
+local hidden = ffi.new("int32_t[32]")
+local sums = ffi.new("int32_t[1089]")        -- 33 x 33: pixels of M1 above and left of a corner
+
+local function sum_up(set)
+  for y = 0, SIZE - 1 do
+    local line = 0
+    for x = 0, SIZE - 1 do
+      line = line + band(rshift(set[y], x), 1)
+      sums[33 * (y + 1) + x + 1] = sums[33 * y + x + 1] + line
+    end
+  end
+end
+
+-- Puts a candidate into the list, best first; earlier ones stay before equal ones.
+local function insert(list, t, cx, cy, score)
+  local at = min(#list + 1, KEEP)
+  while at > 1 and score > list[at - 1].score do
+    list[at] = list[at - 1]
+    at = at - 1
+  end
+  list[at] = { t = t, cx = cx, cy = cy, score = score }
+  return #list == KEEP and list[KEEP].score or 0.45
+end
+
+-- The best places of single templates on the set M1 of `size` pixels, where M2 may hide the rest.
+--
+-- With i and h at most |T| together, a score is at most i / size, and i at most what M1 has in the
+-- template's box; so most places are passed over without looking at the template.
 local function candidates(m1, m2, size)
-  local list = {}
-  local hidden = ffi.new("int32_t[32]")
+  local list, least = {}, 0.45
   for y = 0, SIZE - 1 do hidden[y] = band(m2[y], bnot(m1[y])) end
+  sum_up(m1)
   for t = 0, TEMPLATES - 1 do
-    local r = radius[t]
-    local last = TEMPLATE[t].shape ~= "mirror" and TEMPLATE[t].shape ~= "arrow"
-      and SIZE - 1 - r or -1
-    for cy = r, last do
-      for cx = r, last do
-        local i = covered(t, cx - r, cy - r, m1)
-        if i >= 0.4 * area[t] then
-          local h = covered(t, cx - r, cy - r, hidden)
-          local score = i / (area[t] + size - i - h)
-          if score > 0.45 and (#list < KEEP or score > list[#list].score) then
-            local at = min(#list + 1, KEEP)
-            while at > 1 and score > list[at - 1].score do
-              list[at] = list[at - 1]
-              at = at - 1
-            end
-            list[at] = { t = t, cx = cx, cy = cy, score = score }
+    local r, side = radius[t], 2 * radius[t] + 1
+    for top = 0, CORE[t] and SIZE - side or -1 do
+      for left = 0, SIZE - side do
+        local at = 33 * top + left
+        local box = sums[at + 34 * side] - sums[at + side] - sums[at + 33 * side] + sums[at]
+        if box >= 0.4 * area[t] and box / size > least then
+          local i = covered(t, left, top, m1)
+          if i >= 0.4 * area[t] and i / size > least then
+            local h = covered(t, left, top, hidden)
+            local score = i / (area[t] + size - i - h)
+            if score > least then least = insert(list, t, left + r, top + r, score) end
           end
         end
       end
