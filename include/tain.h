@@ -45,5 +45,368 @@ const char *tain_error(void);
 /// @return the status that went with tain_error()
 tain_status tain_error_status(void);
 
+/* ------------------------------------------------------------------ Device */
+
+/// A device that computes.
+typedef struct tain_device tain_device;
+
+/// Counts the Vulkan devices.
+///
+/// @return how many there are, or a negative status
+int32_t tain_device_count(void);
+
+/// Describes a device in one line of JSON: index, name, driver, kind, uuid, api, lanes, memory, limits.
+///
+/// @param index from 0
+/// @return borrowed, until the next call on this thread; NULL if there is no such device
+const char *tain_device_describe(int32_t index);
+
+/// Opens a device.
+///
+/// @param which an index, part of a name, or a UUID; NULL takes TAIN_DEVICE from the environment,
+///        else a discrete GPU before an integrated one before the CPU driver
+/// @return a new reference
+tain_device *tain_device_open(const char *which);
+
+/// Releases a device. Tensors hold their own reference to it.
+///
+/// @param device may be NULL
+void tain_device_free(tain_device *device);
+
+/// Names what was chosen, in one line that people paste into reports.
+///
+/// @param device an open device
+/// @return borrowed, until the next call on this thread
+const char *tain_device_banner(tain_device *device);
+
+/// Waits until everything that was asked for has been computed.
+///
+/// @param device an open device
+/// @return status
+tain_status tain_device_wait(tain_device *device);
+
+/// Tells how much device memory tensors hold.
+///
+/// @param device an open device
+/// @param peak true for the most since the device was opened or the peak was reset
+/// @return bytes
+int64_t tain_device_memory(tain_device *device, bool peak);
+
+/// Starts a new measurement of the peak.
+///
+/// @param device an open device
+void tain_device_reset_peak(tain_device *device);
+
+/// Refuses device memory beyond a limit.
+///
+/// @param device an open device
+/// @param bytes the limit; 0 for none but the device's own
+/// @return status
+tain_status tain_device_limit(tain_device *device, int64_t bytes);
+
+/* ----------------------------------------------------------------- Tensors */
+
+typedef enum {
+    TAIN_F32  = 0,
+    TAIN_F16  = 1,
+    TAIN_BF16 = 2,
+    TAIN_I32  = 3
+} tain_type;
+
+/// Numbers on a device: a shape, a storage type, and a window on memory that views share.
+typedef struct tain_tensor tain_tensor;
+
+/// Makes a tensor of zeros.
+///
+/// @param device where
+/// @param type how it is stored
+/// @param dims how many dimensions, 0 to 6
+/// @param shape sizes, slowest dimension first
+/// @return a new tensor
+tain_tensor *tain_tensor_create(tain_device *device, tain_type type, int32_t dims, const int64_t *shape);
+
+/// Releases a tensor.
+///
+/// @param tensor may be NULL
+void tain_tensor_free(tain_tensor *tensor);
+
+/// Counts the dimensions.
+///
+/// @param tensor any
+/// @return 0 to 6
+int32_t tain_tensor_dims(const tain_tensor *tensor);
+
+/// Tells one size.
+///
+/// @param tensor any
+/// @param dim from 0; negative counts from the end
+/// @return the size, or a negative status
+int64_t tain_tensor_size(const tain_tensor *tensor, int32_t dim);
+
+/// Counts the elements.
+///
+/// @param tensor any
+/// @return the product of the sizes
+int64_t tain_tensor_count(const tain_tensor *tensor);
+
+/// Tells how a tensor is stored.
+///
+/// @param tensor any
+/// @return its storage type
+tain_type tain_tensor_type(const tain_tensor *tensor);
+
+/// Fills a tensor from floats, converting to its storage type (to integers by truncation).
+///
+/// @param tensor any; not a view with gaps
+/// @param values in row-major order
+/// @param count must be the tensor's count
+/// @return status
+tain_status tain_tensor_write(tain_tensor *tensor, const float *values, int64_t count);
+
+/// Waits for a tensor and reads it as floats.
+///
+/// @param tensor any
+/// @param values where to, in row-major order
+/// @param count must be the tensor's count
+/// @return status
+tain_status tain_tensor_read(tain_tensor *tensor, float *values, int64_t count);
+
+/// Fills an integer tensor.
+///
+/// @param tensor of type i32
+/// @param values in row-major order
+/// @param count must be the tensor's count
+/// @return status
+tain_status tain_tensor_write_ints(tain_tensor *tensor, const int32_t *values, int64_t count);
+
+/// Waits for an integer tensor and reads it.
+///
+/// @param tensor of type i32
+/// @param values where to, in row-major order
+/// @param count must be the tensor's count
+/// @return status
+tain_status tain_tensor_read_ints(tain_tensor *tensor, int32_t *values, int64_t count);
+
+/// Makes a leaf of the tape: its gradient is computed and kept.
+///
+/// @param tensor f32, and not itself the result of a recorded call
+/// @param wanted whether
+/// @return status
+tain_status tain_tensor_want_grad(tain_tensor *tensor, bool wanted);
+
+/// Gives the gradient that backward left.
+///
+/// @param tensor a leaf
+/// @return a new reference, or NULL if there is none
+tain_tensor *tain_tensor_grad(tain_tensor *tensor);
+
+/* -------------------------------------------------------------------- Tape */
+
+/// Starts recording for gradients.
+///
+/// @param device where
+/// @return status; TAIN_EINVAL if a tape runs already
+tain_status tain_tape_begin(tain_device *device);
+
+/// Drops everything recorded.
+///
+/// @param device where
+void tain_tape_end(tain_device *device);
+
+/// Computes the gradients of all leaves that a number depends on. The tape is empty afterwards.
+///
+/// @param loss one element
+/// @return status
+tain_status tain_backward(tain_tensor *loss);
+
+/// Switches recording off and on again.
+///
+/// @param device where
+/// @param on false inside no_grad
+/// @return what it was before
+bool tain_grad_enable(tain_device *device, bool on);
+
+/* -------------------------------------------------------------- Operations */
+
+/// Converts to another storage type. Differentiable between float types.
+///
+/// @param x any
+/// @param type of the result
+/// @return a new tensor shaped like x
+tain_tensor *tain_cast(tain_tensor *x, tain_type type);
+
+/// Applies -x to every element.
+///
+/// @param x any float type
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_neg(tain_tensor *x);
+
+/// Applies e to the power x to every element.
+///
+/// @param x any float type
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_exp(tain_tensor *x);
+
+/// Applies the natural logarithm to every element.
+///
+/// @param x any float type
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_log(tain_tensor *x);
+
+/// Applies the square root to every element.
+///
+/// @param x any float type
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_sqrt(tain_tensor *x);
+
+/// Applies 1 / sqrt(x) to every element.
+///
+/// @param x any float type
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_rsqrt(tain_tensor *x);
+
+/// Applies the absolute value to every element.
+///
+/// @param x any float type
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_abs(tain_tensor *x);
+
+/// Applies x * x to every element.
+///
+/// @param x any float type
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_square(tain_tensor *x);
+
+/// Applies the hyperbolic tangent to every element.
+///
+/// @param x any float type
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_tanh(tain_tensor *x);
+
+/// Applies 1 / (1 + exp(-x)) to every element.
+///
+/// @param x any float type
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_sigmoid(tain_tensor *x);
+
+/// Applies log(sigmoid(x)), without overflow for large |x| to every element.
+///
+/// @param x any float type
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_logsigmoid(tain_tensor *x);
+
+/// Applies max(x, 0) to every element.
+///
+/// @param x any float type
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_relu(tain_tensor *x);
+
+/// Applies x * sigmoid(x) to every element.
+///
+/// @param x any float type
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_silu(tain_tensor *x);
+
+/// Applies x times the normal distribution function of x (the erf form) to every element.
+///
+/// @param x any float type
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_gelu(tain_tensor *x);
+
+/// Applies the tanh approximation of gelu to every element.
+///
+/// @param x any float type
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_gelu_tanh(tain_tensor *x);
+
+/// Applies x * sigmoid(1.702 x) to every element.
+///
+/// @param x any float type
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_quick_gelu(tain_tensor *x);
+
+/// Applies log(1 + exp(x)), without overflow to every element.
+///
+/// @param x any float type
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_softplus(tain_tensor *x);
+
+/// Applies the sine to every element.
+///
+/// @param x any float type
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_sin(tain_tensor *x);
+
+/// Applies the cosine to every element.
+///
+/// @param x any float type
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_cos(tain_tensor *x);
+
+/// Applies 1 / x to every element.
+///
+/// @param x any float type
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_reciprocal(tain_tensor *x);
+
+/// Applies x * a to every element.
+///
+/// @param x any float type
+/// @param a factor
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_scale(tain_tensor *x, float a);
+
+/// Applies x + a to every element.
+///
+/// @param x any float type
+/// @param a what is added
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_shift(tain_tensor *x, float a);
+
+/// Applies max(x, a) to every element.
+///
+/// @param x any float type
+/// @param a lower bound
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_maximum(tain_tensor *x, float a);
+
+/// Applies min(x, a) to every element.
+///
+/// @param x any float type
+/// @param a upper bound
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_minimum(tain_tensor *x, float a);
+
+/// Gives the same numbers another shape.
+///
+/// @param x any
+/// @param dims how many dimensions the result has
+/// @param shape sizes, slowest first; one may be -1 and follows from the others
+/// @return a view of x, or of a dense copy if x is a view with gaps
+tain_tensor *tain_reshape(tain_tensor *x, int32_t dims, const int64_t *shape);
+
+/// Takes a part along one dimension.
+///
+/// @param x f32
+/// @param dim dimension; negative counts from the end
+/// @param start first index, from 0
+/// @param size how many
+/// @return a view of x
+tain_tensor *tain_slice(tain_tensor *x, int32_t dim, int64_t start, int64_t size);
+
+/// Exchanges two dimensions.
+///
+/// @param x f32
+/// @param a dimension; negative counts from the end
+/// @param b dimension; negative counts from the end
+/// @return a view of x
+tain_tensor *tain_transpose(tain_tensor *x, int32_t a, int32_t b);
+
+/// Makes a view dense.
+///
+/// @param x any
+/// @return x itself (a new reference) if it is dense already, else a copy
+tain_tensor *tain_contiguous(tain_tensor *x);
+
 #pragma GCC visibility pop
 #endif

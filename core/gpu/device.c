@@ -1,0 +1,364 @@
+/* device.c - finding, choosing and opening a device.
+ *
+ * The CPU driver (lavapipe) reads its settings from the environment when the instance is made, and
+ * one of them, the vector width, is worth a factor of 1.5 with Mesa 22 and costs a factor of 5 with
+ * Mesa 25. So the version is asked first, in a child process, and only on CPUs that have the wide
+ * vectors. A variable that the user has set is never changed.
+ */
+#include "gpu/vk.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { MOST_DEVICES = 16 };
+
+static const char *const no_driver =
+    "no Vulkan driver was found; on Debian or Ubuntu install the package mesa-vulkan-drivers";
+
+static int make_instance(VkInstance *instance)
+{
+    VkApplicationInfo app = {
+        .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
+        .pApplicationName = "tain",
+        .apiVersion = VK_API_VERSION_1_2,
+    };
+    VkInstanceCreateInfo info = { .sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, .pApplicationInfo = &app };
+    VkResult result = vkCreateInstance(&info, NULL, instance);
+
+    if (result == VK_ERROR_INCOMPATIBLE_DRIVER)
+        return fail(TAIN_EDEVICE, "%s", no_driver);
+    return result ? vk_fail(NULL, result, "vkCreateInstance") : 0;
+}
+
+static int list_devices(VkInstance instance, VkPhysicalDevice *out)
+{
+    uint32_t n = MOST_DEVICES;
+    VkResult result = vkEnumeratePhysicalDevices(instance, &n, out);
+
+    if (result < 0)
+        return vk_fail(NULL, result, "vkEnumeratePhysicalDevices");
+    return n ? (int)n : fail(TAIN_EDEVICE, "%s", no_driver);
+}
+
+/* ---- The CPU driver's settings ---- */
+
+/* True if the installed lavapipe is one on which 512-bit vectors pay. Asks in a child, because the
+ * driver keeps what it has read from the environment. */
+static bool wide_vectors_pay(void)
+{
+#if defined(__x86_64__)
+    char answer = 0;
+    int ends[2];
+    pid_t child;
+
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
+        !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl"))
+        return false;
+    if (pipe(ends))
+        return false;
+    child = fork();
+    if (child == 0) {
+        VkPhysicalDevice devices[MOST_DEVICES];
+        VkInstance instance;
+        int n = make_instance(&instance) ? 0 : list_devices(instance, devices);
+        for (int i = 0; i < n; i++) {
+            VkPhysicalDeviceDriverProperties driver = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES };
+            VkPhysicalDeviceProperties2 p = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &driver };
+            vkGetPhysicalDeviceProperties2(devices[i], &p);
+            if (driver.driverID == VK_DRIVER_ID_MESA_LLVMPIPE && strstr(driver.driverInfo, "Mesa 22."))
+                answer = 1;
+        }
+        if (write(ends[1], &answer, 1) != 1)
+            _exit(1);
+        _exit(0);
+    }
+    close(ends[1]);
+    if (child > 0) {
+        if (read(ends[0], &answer, 1) != 1)
+            answer = 0;
+        waitpid(child, NULL, 0);
+    }
+    close(ends[0]);
+    return answer;
+#else
+    return false;
+#endif
+}
+
+static void set_environment(void)
+{
+    static bool done;
+    const char *home = getenv("XDG_CACHE_HOME"), *width;
+    char path[512];
+
+    if (done)
+        return;
+    done = true;
+    if (!getenv("LP_NATIVE_VECTOR_WIDTH") && wide_vectors_pay())
+        setenv("LP_NATIVE_VECTOR_WIDTH", "512", 0);
+    /* Mesa's cache of compiled shaders does not tell the vector widths apart; a folder for each. */
+    if (!getenv("MESA_SHADER_CACHE_DIR")) {
+        width = getenv("LP_NATIVE_VECTOR_WIDTH");
+        if (home && *home)
+            snprintf(path, sizeof(path), "%s", home);
+        else if (getenv("HOME"))
+            snprintf(path, sizeof(path), "%s/.cache", getenv("HOME"));
+        else
+            return;
+        mkdir(path, 0700);
+        strncat(path, "/tain", sizeof(path) - strlen(path) - 1);
+        mkdir(path, 0700);
+        strncat(path, "/shaders-", sizeof(path) - strlen(path) - 1);
+        strncat(path, width ? width : "default", sizeof(path) - strlen(path) - 1);
+        mkdir(path, 0700);
+        setenv("MESA_SHADER_CACHE_DIR", path, 0);
+    }
+}
+
+/* ---- Describing ---- */
+
+static void describe(VkPhysicalDevice physical, struct gpu_info *info)
+{
+    VkPhysicalDeviceMaintenance3Properties most = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES };
+    VkPhysicalDeviceSubgroupProperties subgroup = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES, .pNext = &most };
+    VkPhysicalDeviceIDProperties id = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES, .pNext = &subgroup };
+    VkPhysicalDeviceDriverProperties driver = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES, .pNext = &id };
+    VkPhysicalDeviceProperties2 p = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &driver };
+    VkPhysicalDeviceMemoryProperties memory;
+    const char *read = getenv("TAIN_READ");
+
+    vkGetPhysicalDeviceProperties2(physical, &p);
+    vkGetPhysicalDeviceMemoryProperties(physical, &memory);
+    memset(info, 0, sizeof(*info));
+    snprintf(info->name, sizeof(info->name), "%s", p.properties.deviceName);
+    snprintf(info->driver, sizeof(info->driver), "%.120s %.120s", driver.driverName, driver.driverInfo);
+    for (int i = 0, n = 0; i < 16; i++)
+        n += snprintf(info->uuid + n, sizeof(info->uuid) - (size_t)n, "%s%02x",
+                      i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", id.deviceUUID[i]);
+    switch (p.properties.deviceType) {
+    case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU: info->kind = "discrete"; break;
+    case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU: info->kind = "integrated"; break;
+    case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU: info->kind = "virtual"; break;
+    case VK_PHYSICAL_DEVICE_TYPE_CPU: info->kind = "cpu"; break;
+    default: info->kind = "other";
+    }
+    info->api[0] = VK_API_VERSION_MAJOR(p.properties.apiVersion);
+    info->api[1] = VK_API_VERSION_MINOR(p.properties.apiVersion);
+    info->api[2] = VK_API_VERSION_PATCH(p.properties.apiVersion);
+    info->lanes = subgroup.subgroupSize;
+    info->texel = p.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
+    if (read)
+        info->texel = !strcmp(read, "texel");
+    info->unified = p.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU ||
+                    p.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU;
+    for (uint32_t i = 0; i < memory.memoryHeapCount; i++)
+        if (memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT && memory.memoryHeaps[i].size > info->memory)
+            info->memory = memory.memoryHeaps[i].size;
+    info->range = p.properties.limits.maxStorageBufferRange;
+    info->allocation = most.maxMemoryAllocationSize;
+    info->shared = p.properties.limits.maxComputeSharedMemorySize;
+    info->invocations = p.properties.limits.maxComputeWorkGroupInvocations;
+}
+
+int gpu_count(void)
+{
+    VkPhysicalDevice devices[MOST_DEVICES];
+    VkInstance instance;
+    int status;
+
+    set_environment();
+    if ((status = make_instance(&instance)))
+        return status;
+    status = list_devices(instance, devices);
+    vkDestroyInstance(instance, NULL);
+    return status;
+}
+
+int gpu_describe(int index, struct gpu_info *info)
+{
+    VkPhysicalDevice devices[MOST_DEVICES];
+    VkInstance instance;
+    int n;
+
+    set_environment();
+    if ((n = make_instance(&instance)))
+        return n;
+    n = list_devices(instance, devices);
+    if (n > 0 && index >= 0 && index < n)
+        describe(devices[index], info);
+    vkDestroyInstance(instance, NULL);
+    if (n < 0)
+        return n;
+    return index >= 0 && index < n ? 0 : fail(TAIN_EINVAL, "device: number %d of %d does not exist", index, n);
+}
+
+/* ---- Choosing ---- */
+
+static bool holds(const char *text, const char *part)
+{
+    size_t n = strlen(part);
+
+    for (; *text; text++)
+        if (!strncasecmp(text, part, n))
+            return true;
+    return !n;
+}
+
+static int choose(const VkPhysicalDevice *devices, int n, const char *which)
+{
+    static const char *const order[] = { "discrete", "integrated", "virtual", "other", "cpu" };
+    struct gpu_info info[MOST_DEVICES];
+    char names[768] = "";
+
+    for (int i = 0; i < n; i++)
+        describe(devices[i], &info[i]);
+    if (!which || !*which || !strcmp(which, "auto")) {
+        for (size_t k = 0; k < COUNT_OF(order); k++)
+            for (int i = 0; i < n; i++)
+                if (!strcmp(info[i].kind, order[k]))
+                    return i;
+        return 0;
+    }
+    const char *digits = strncasecmp(which, "vulkan", 6) ? which : which + 6;
+    if (*digits && strspn(digits, "0123456789") == strlen(digits)) {
+        long index = strtol(digits, NULL, 10);
+        return index < n ? (int)index
+                         : fail(TAIN_EINVAL, "device: there is no number %ld; the last is %d", index, n - 1);
+    }
+    for (int i = 0; i < n; i++)
+        if (!strcasecmp(info[i].uuid, which) || !strcasecmp(info[i].kind, which) || holds(info[i].name, which))
+            return i;
+    for (int i = 0; i < n; i++)
+        snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%.80s", i ? ", " : "", info[i].name);
+    return fail(TAIN_EINVAL, "device: none is named \"%.80s\"; there are: %s", which, names);
+}
+
+/* ---- Opening ---- */
+
+static int open_device(struct gpu *g, VkPhysicalDevice physical)
+{
+    float priority = 1;
+    VkQueueFamilyProperties families[16];
+    uint32_t n = 16;
+    VkDeviceQueueCreateInfo queue = {
+        .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+        .queueCount = 1,
+        .pQueuePriorities = &priority,
+    };
+    VkPhysicalDeviceVulkan12Features want = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+        .timelineSemaphore = VK_TRUE,
+    };
+    VkPhysicalDeviceSubgroupSizeControlFeatures sizes = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES,
+    };
+    VkPhysicalDeviceFeatures2 have = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &sizes };
+    VkPhysicalDeviceSubgroupSizeControlProperties range = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES,
+    };
+    VkPhysicalDeviceProperties2 p = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &range };
+    VkExtensionProperties extensions[512];
+    uint32_t extension_count = 512;
+    const char *enable[1];
+    VkDeviceCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+        .pNext = &want,
+        .queueCreateInfoCount = 1,
+        .pQueueCreateInfos = &queue,
+        .ppEnabledExtensionNames = enable,
+    };
+    uint32_t bits = 0; /* of a timestamp */
+    int status;
+
+    g->physical = physical;
+    describe(physical, &g->info);
+    if (g->info.api[0] == 1 && g->info.api[1] < 2)
+        return fail(TAIN_EUNSUPPORTED, "device: %s offers Vulkan 1.%u; tain needs 1.2", g->info.name, g->info.api[1]);
+    vkGetPhysicalDeviceMemoryProperties(physical, &g->memory);
+    vkGetPhysicalDeviceQueueFamilyProperties(physical, &n, families);
+    g->family = UINT32_MAX;
+    for (uint32_t i = 0; i < n; i++)
+        if (families[i].queueFlags & VK_QUEUE_COMPUTE_BIT && g->family == UINT32_MAX) {
+            g->family = i;
+            bits = families[i].timestampValidBits;
+        }
+    if (g->family == UINT32_MAX)
+        return fail(TAIN_EUNSUPPORTED, "device: %s has no compute queue", g->info.name);
+    queue.queueFamilyIndex = g->family;
+
+    /* One subgroup a workgroup needs a subgroup size that is known. */
+    if (!vkEnumerateDeviceExtensionProperties(physical, NULL, &extension_count, extensions))
+        for (uint32_t i = 0; i < extension_count; i++)
+            if (!strcmp(extensions[i].extensionName, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME)) {
+                vkGetPhysicalDeviceFeatures2(physical, &have);
+                vkGetPhysicalDeviceProperties2(physical, &p);
+                if (sizes.subgroupSizeControl && (range.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT)) {
+                    enable[info.enabledExtensionCount++] = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;
+                    sizes = (VkPhysicalDeviceSubgroupSizeControlFeatures){ .sType = sizes.sType, .subgroupSizeControl = VK_TRUE };
+                    want.pNext = &sizes;
+                    g->size_control = true;
+                }
+            }
+    VK(g, vkCreateDevice(physical, &info, NULL, &g->device));
+    vkGetDeviceQueue(g->device, g->family, 0, &g->queue);
+    VkPhysicalDeviceProperties plain;
+    vkGetPhysicalDeviceProperties(physical, &plain);
+    g->tick = bits ? plain.limits.timestampPeriod * 1e-9 : 0;
+    g->tick_mask = bits < 64 ? (1ull << bits) - 1 : UINT64_MAX;
+    if ((status = vk_commands_open(g)))
+        return status;
+    return 0;
+}
+
+struct gpu *gpu_open(const char *which)
+{
+    VkPhysicalDevice devices[MOST_DEVICES];
+    struct gpu *g;
+    int n;
+
+    set_environment();
+    if (!which || !*which)
+        which = getenv("TAIN_DEVICE");
+    g = base_alloc(1, sizeof(*g));
+    if (!g)
+        return NULL;
+    if (make_instance(&g->instance)) {
+        free(g);
+        return NULL;
+    }
+    n = list_devices(g->instance, devices);
+    if (n > 0)
+        n = choose(devices, n, which);
+    if (n < 0 || open_device(g, devices[n])) {
+        gpu_close(g);
+        return NULL;
+    }
+    return g;
+}
+
+void gpu_close(struct gpu *g)
+{
+    if (!g)
+        return;
+    if (g->device) {
+        if (!g->lost)
+            gpu_wait(g);
+        vkDeviceWaitIdle(g->device);
+        vk_memory_close(g);
+        vk_pipelines_close(g);
+        vk_commands_close(g);
+        vkDestroyDevice(g->device, NULL);
+    }
+    vkDestroyInstance(g->instance, NULL);
+    free(g);
+}
+
+const struct gpu_info *gpu_info(const struct gpu *g)
+{
+    return &g->info;
+}

@@ -1,0 +1,129 @@
+/* vk.h - the inside of core/gpu, shared by its files. */
+#ifndef TAIN_GPU_VK_H
+#define TAIN_GPU_VK_H
+
+#include "gpu/gpu.h"
+
+#include <vulkan/vulkan.h>
+
+/* Returns EDEVICE with the call's name, or ENOMEM, unless the call succeeds. */
+#define VK(g, call)                                                                                \
+    do {                                                                                           \
+        VkResult result_ = (call);                                                                 \
+        if (result_ < 0)                                                                           \
+            return vk_fail((g), result_, #call);                                                   \
+    } while (0)
+
+enum vk_view { VIEW_F4, VIEW_U4, VIEW_F1, VIEW_U1, VIEW_KINDS };
+
+/* One allocation of the driver with one buffer over it, and the allocator's lists for it. */
+struct gpu_block {
+    uint32_t id;
+    uint64_t bytes;
+    VkBuffer buffer;
+    VkDeviceMemory memory;
+    VkBufferView view[VIEW_KINDS]; /* made on first use */
+    char *mapped;                  /* NULL where the host cannot read it fast */
+    struct node *nodes;            /* all pieces in order of address */
+    struct gpu_block *next;
+};
+
+struct set_layout {
+    uint32_t signature; /* two bits a binding and more, see pipeline.c */
+    int count;
+    uint8_t kind[GPU_BINDINGS]; /* 0 storage buffer, 1 + enum vk_view texel buffer */
+    VkDescriptorSetLayout layout;
+    VkPipelineLayout pipeline;
+};
+
+struct gpu_pipeline {
+    char *key;
+    VkPipeline pipeline;
+    struct set_layout *set;
+    struct gpu_pipeline *next; /* in its bucket */
+};
+
+struct touched {
+    struct gpu_block *block;
+    uint64_t begin, end;
+    bool write;
+};
+
+/* A command buffer and what must live until it has run. */
+struct slot {
+    VkCommandBuffer cmd;
+    uint64_t value; /* of the timeline when it has run */
+    double work;
+    struct staging {
+        VkBuffer buffer;
+        VkDeviceMemory memory;
+    } *staging;
+    int staging_count, staging_room;
+};
+
+enum { SLOTS = 4, SET_BUCKETS = 1024, PIPELINE_BUCKETS = 256, BINS = 160 };
+
+struct set_entry {
+    struct set_layout *layout;
+    uint32_t ids[GPU_BINDINGS];
+    VkDescriptorSet set;
+    VkDescriptorPool pool;
+    struct set_entry *next;
+};
+
+struct gpu {
+    struct gpu_info info;
+    bool lost;
+    VkInstance instance;
+    VkPhysicalDevice physical;
+    VkDevice device;
+    uint32_t family;
+    VkQueue queue;
+    VkPhysicalDeviceMemoryProperties memory;
+    bool size_control;
+
+    /* memory */
+    struct gpu_block *blocks;
+    struct node *bins[BINS];
+    uint32_t next_block;
+    struct gpu_usage usage;
+    uint64_t limit;
+
+    /* pipelines */
+    struct set_layout *layouts[64];
+    int layout_count;
+    struct gpu_pipeline *pipelines[PIPELINE_BUCKETS];
+    VkDescriptorPool pool;
+    int pool_left;
+    VkDescriptorPool *pools;
+    int pool_count;
+    struct set_entry *sets[SET_BUCKETS];
+
+    /* commands */
+    VkCommandPool commands;
+    VkQueryPool queries;
+    double tick; /* seconds a timestamp; 0: there are none */
+    uint64_t tick_mask;
+    VkSemaphore timeline;
+    uint64_t submitted, finished;
+    struct slot slots[SLOTS];
+    int current; /* slot that is being recorded */
+    bool recording;
+    struct touched *touched;
+    int touched_count, touched_room;
+    VkPipeline bound;
+    double rate; /* work a second, learnt */
+    struct gpu_counts counts;
+};
+
+int vk_fail(struct gpu *g, VkResult result, const char *call);
+int vk_memory_type(struct gpu *g, uint32_t allowed, VkMemoryPropertyFlags want);
+int vk_view(struct gpu *g, struct gpu_block *b, enum vk_view kind, VkBufferView *view);
+int vk_set(struct gpu *g, struct set_layout *layout, struct gpu_block *const *blocks, VkDescriptorSet *set);
+void vk_forget_block(struct gpu *g, struct gpu_block *b); /* drops the sets that name it */
+int vk_commands_open(struct gpu *g);
+void vk_commands_close(struct gpu *g);
+void vk_memory_close(struct gpu *g);
+void vk_pipelines_close(struct gpu *g);
+
+#endif

@@ -1,0 +1,111 @@
+/* tensor.h - tensors, views and the tape.
+ *
+ * A tensor is a window on reference-counted storage: a shape, strides in elements (slowest
+ * dimension first) and an offset. Arithmetic is always float; f16 and bf16 are ways to store.
+ *
+ * The tape remembers, while it runs, the calls whose result depends on a tensor that wants a
+ * gradient. tape_backward() walks it from the end. Everything on the tape is dropped together.
+ */
+#ifndef TAIN_TENSOR_H
+#define TAIN_TENSOR_H
+
+#include "base/base.h"
+#include "gpu/gpu.h"
+
+enum { TENSOR_DIMS = 6, OP_INPUTS = 8, OP_SAVED = 4, OP_PARAMS = 96 };
+
+struct tape;
+
+struct tain_device {
+    int refs;
+    struct gpu *gpu;
+    bool grad;         /* false inside no_grad */
+    struct tape *tape; /* NULL outside a step */
+    uint64_t live;     /* tensors alive, for tests */
+};
+
+struct storage {
+    int refs;
+    tain_device *device;
+    struct gpu_range range;
+    int32_t *host; /* a copy of small integer tensors that came from the host, or NULL */
+};
+
+struct tain_tensor {
+    int refs;
+    tain_device *device;
+    struct storage *storage;
+    tain_type type;
+    int dims;
+    int64_t shape[TENSOR_DIMS], stride[TENSOR_DIMS];
+    int64_t offset; /* elements */
+
+    bool wants_grad;   /* a leaf that is trained, or a result that depends on one */
+    bool leaf;         /* its gradient is kept when the tape is dropped */
+    tain_tensor *grad; /* f32, contiguous unless it is a part of split's gradient */
+    /* Where the gradient must lie, if that is given: parameters of an optimizer, parts of a split. */
+    tain_tensor *grad_home;
+    bool grad_started; /* grad_home holds something: add to it */
+};
+
+/* ---- Tensors (tensor.c): new references, NULL on failure ---- */
+
+tain_tensor *tensor_new(tain_device *d, tain_type type, int dims, const int64_t *shape); /* uninitialised */
+tain_tensor *tensor_like(const tain_tensor *t);                                          /* f32, same shape */
+tain_tensor *tensor_from(tain_device *d, tain_type type, int dims, const int64_t *shape, const void *data);
+tain_tensor *tensor_ref(tain_tensor *t);
+void tensor_unref(tain_tensor *t); /* NULL is fine */
+int64_t tensor_count(const tain_tensor *t);
+size_t type_bytes(tain_type type);
+const char *type_name(tain_type type);
+uint64_t tensor_bytes(const tain_tensor *t);
+bool tensor_contiguous(const tain_tensor *t);
+bool tensor_same_shape(const tain_tensor *a, const tain_tensor *b);
+const char *tensor_text(const tain_tensor *t); /* "[2, 3]", one of eight buffers of this thread */
+int64_t tensor_rows(const tain_tensor *t);     /* product of all dimensions but the last */
+int64_t tensor_last(const tain_tensor *t);     /* the last dimension, 1 if there is none */
+/* All rows lie at one distance from each other and the last dimension is dense: the distance in
+ * elements, or -1. */
+int64_t tensor_pitch(const tain_tensor *t);
+int tensor_zero(tain_tensor *t); /* f32 or contiguous; rows with gaps are cleared row by row */
+int tensor_copy_bytes(tain_tensor *to, const tain_tensor *from); /* both contiguous, same type and count */
+int tensor_accumulate(tain_tensor *to, const tain_tensor *from, bool add); /* f32; to may have a pitch */
+struct gpu_bind tensor_bind(const tain_tensor *t, enum gpu_access access);
+
+/* ---- Views (view.c): not on the tape; ops make them differentiable ---- */
+
+tain_tensor *view_make(tain_tensor *t, int dims, const int64_t *shape, const int64_t *stride, int64_t offset);
+tain_tensor *view_shape(tain_tensor *t, int dims, const int64_t *shape); /* contiguous t */
+tain_tensor *view_part(tain_tensor *t, int dim, int64_t start, int64_t size);
+tain_tensor *view_swap(tain_tensor *t, int a, int b);
+
+/* ---- Gradients and the tape (tape.c) ---- */
+
+struct op;
+
+/* One call of an op. Forward fills out and saved; backward reads dout and writes gradients. */
+struct op_call {
+    const struct op *op;
+    int (*backward)(struct op_call *c);
+    tain_device *device;
+    tain_tensor *in[OP_INPUTS]; /* NULL where an optional one is absent */
+    int inputs;
+    tain_tensor *out;
+    tain_tensor *dout;
+    tain_tensor *saved[OP_SAVED];
+    bool training; /* the call will be on the tape: save what backward needs */
+    char params[OP_PARAMS] __attribute__((aligned(8)));
+};
+
+/* Where backward writes the gradient of t. *add tells whether to add to what is there. The result
+ * is borrowed, f32 and of t's shape; contiguous unless t is a part of a split. */
+tain_tensor *grad_target(tain_tensor *t, bool *add);
+/* Hands over g (a new reference, contiguous f32, t's shape) as the gradient of t, or adds it. */
+int grad_give(tain_tensor *t, tain_tensor *g);
+
+int tape_begin(tain_device *d);   /* fails if one runs */
+void tape_end(tain_device *d);    /* drops everything on it */
+int tape_record(struct op_call *call); /* takes references */
+int tape_backward(tain_tensor *loss);  /* one element; then the tape is empty */
+
+#endif
