@@ -169,6 +169,7 @@ local elements = {
   ["const double *"] = "double", ["tain_tensor * const *"] = "tain_tensor *",
   ["tain_tensor *const *"] = "tain_tensor *",
 }
+local counts = { dims = true, count = true, n = true }
 local keywords = {}
 for word in ([[and break do else elseif end false for function goto if in local nil not or repeat
   return then true until while]]):gmatch("%a+") do keywords[word] = true end
@@ -186,7 +187,18 @@ local function plan(f)
     local function checked(kind, extra)
       return ("check.%s(%q, %q, %s%s)"):format(kind, f.op, p.name, a.name, extra or "")
     end
-    if p.type == "tain_tensor *" or p.type == "const tain_tensor *" then
+    local array, count = p, f.params[i + 1]   -- an array comes with its count, on either side
+    if counts[p.name] and count and elements[count.type] then array, count = count, p end
+    if elements[array.type] and count and integers[count.type] then
+      local element = elements[array.type]
+      a.name, a.about = array.name, f.doc.param[array.name] or ""
+      a.kind = element == "tain_tensor *" and "Tensor[]" or element:find("int") and "integer[]" or "number[]"
+      a.array = ("local %s_array, %s_count = check.array(%q, %q, %s, %q)"):format(a.name, a.name, f.op,
+        a.name, a.name, element)
+      a.pass = ("%s_%s, %s_%s"):format(a.name, p == array and "array" or "count", a.name,
+        p == array and "count" or "array")
+      i = i + 1
+    elseif p.type == "tain_tensor *" or p.type == "const tain_tensor *" then
       a.kind = "Tensor"
       a.pass = checked(nullable and "tensor_or_nil" or "tensor")
     elseif integers[p.type] then
@@ -200,13 +212,6 @@ local function plan(f)
     elseif enums[p.type] then
       a.kind, a.pass = "string", checked("enum", (", enums.%s"):format(p.type))
       a.about = squeeze(about .. " (" .. table.concat(enums[p.type].names, ", ") .. ")")
-    elseif elements[p.type] and f.params[i + 1] and integers[f.params[i + 1].type] then
-      local element = elements[p.type]
-      a.kind = element == "tain_tensor *" and "Tensor[]" or element:find("int") and "integer[]" or "number[]"
-      a.array = ("local %s_array, %s_count = check.array(%q, %q, %s, %q)"):format(a.name, a.name, f.op,
-        p.name, a.name, element)
-      a.pass = a.name .. "_array, " .. a.name .. "_count"
-      i = i + 1
     else
       stop(f.line, ("%s: no rule for an argument of type %s"):format(f.name, p.type))
     end

@@ -44,7 +44,7 @@ function check.show(value)
     return '"' .. value:gsub("%c", "?") .. '"'
   elseif kind == "number" then
     if value ~= value then return "nan" end
-    return value % 1 == 0 and math.abs(value) < 1e15 and ("%d"):format(value) or ("%.14g"):format(value)
+    return value % 1 == 0 and math.abs(value) <= 2 ^ 54 and ("%.0f"):format(value) or ("%.14g"):format(value)
   elseif kind == "table" then
     local owned = own.kind(value)
     return owned and "a " .. owned or next(value) == nil and "an empty table" or "a table"

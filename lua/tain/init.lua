@@ -6,7 +6,13 @@ require "tain.cdef"
 local check = require "tain.check"
 
 local parts = {
+  data = "jsonl batches column contains sorted interrupted",
+  log = "log",
+  options = "options",
+  progress = "progress",
+  random = "random",
 }
+local modules = { json = true }   -- whole modules: tain.json.decode
 
 local where = {}
 for part, names in pairs(parts) do
@@ -16,6 +22,10 @@ end
 return setmetatable({}, {
   __index = function(tain, name)
     local part = where[name]
+    if modules[name] then
+      rawset(tain, name, require("tain." .. name))
+      return tain[name]
+    end
     if not part then
       check.raise("tain has no %s%s", tostring(name), check.suggest(name, where))
     end

@@ -112,7 +112,8 @@ end
 -- the program. They share the recipe's environment. What is not found there is left to Lua, outside
 -- a sandbox.
 local function requirer(folder, sandbox)
-  local path = ("%s/?.lua;%s/../?.lua;%s/recipes/?.lua;%s/../recipes/?.lua"):format(folder, folder,
+  local above = folder:match("^(.*)/[^/.]+$") or folder:find("^[^/.]+$") and "." or folder .. "/.."
+  local path = ("%s/?.lua;%s/?.lua;%s/recipes/?.lua;%s/../recipes/?.lua"):format(folder, above,
     host.folder, host.folder)
   local loaded, loading = {}, {}
   local env
@@ -141,10 +142,11 @@ local function requirer(folder, sandbox)
     end
     if loading[name] then check.raise("require: %s requires itself", name) end
     loading[name] = true
-    local chunk, message = loadfile(file:gsub("^%./", ""), "t")
+    local chunk, message = loadfile((file:gsub("^%./", "")), "t")
     if not chunk then error(message, 0) end
-    local result = setfenv(chunk, env)(name)
+    local ok, result = xpcall(setfenv(chunk, env), own.on_error, name)
     loading[name] = nil
+    if not ok then error(result, 0) end
     loaded[name] = result == nil and true or result
     return loaded[name]
   end
