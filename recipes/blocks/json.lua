@@ -4,7 +4,9 @@
 
 local json = { null = setmetatable({}, { __tostring = function() return "null" end }) }
 
-local ESCAPES = { b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
+local ESCAPES = {
+  b = "\b", f = "\f", n = "\n", r = "\r", t = "\t", ['"'] = '"', ["\\"] = "\\", ["/"] = "/",
+}
 local CONSTANTS = { ["true"] = true, ["false"] = false, null = json.null }
 local DEPTH = 100
 
@@ -56,7 +58,7 @@ local function read_string(text, at)
       end
       parts[#parts + 1] = utf8(code)
     else
-      parts[#parts + 1] = ESCAPES[escape] or escape:match '^["\\/]$' or fail(stop, "an unknown escape")
+      parts[#parts + 1] = ESCAPES[escape] or fail(stop, "an unknown escape")
       at = stop + 2
     end
   end

@@ -1,4 +1,4 @@
---- The pixel judge of the blocks world, compared with test vectors or measured on scenes of its own.
+--- The pixel judge of the blocks world, compared with vectors or measured on scenes of its own.
 ---
 ---     tain recipes/blocks/judge.lua FOLDER
 ---     tain recipes/blocks/judge.lua --measure 300

@@ -6,6 +6,8 @@ local prompts = require "blocks.prompts"
 local scene = require "blocks.scene"
 local shapes = require "blocks.shapes"
 
+local perturb = {}
+
 local TRIES = 60
 
 local FLIPPED = {
@@ -111,16 +113,6 @@ local function changes_of(prompt)
   return (phrases[1].colour and COLOURED or CHANGES)[name]
 end
 
---- The names of the changes that a prompt allows.
----
---- @param prompt blocks.Prompt
---- @return string[]
-local function changes(prompt)
-  local list = {}
-  for i, name in ipairs(changes_of(prompt)) do list[i] = name end
-  return list
-end
-
 --- Draws a wrong prompt.
 ---
 --- @param rng blocks.Rng
@@ -128,7 +120,7 @@ end
 --- @param objects blocks.Object[] the true scene
 --- @param split? "train"|"heldout" nil for either
 --- @return blocks.Prompt? # legal, of the same category, false of the scene; nil if none was found
-local function perturb(rng, prompt, objects, split)
+function perturb.draw(rng, prompt, objects, split)
   if type(prompt) == "string" then
     prompt = prompts.parse(prompt) or error("perturb: not a prompt: " .. prompt, 2)
   end
@@ -150,4 +142,4 @@ local function perturb(rng, prompt, objects, split)
   return nil
 end
 
-return { draw = perturb, changes = changes }
+return perturb

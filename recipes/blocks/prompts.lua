@@ -1,12 +1,23 @@
 --- The language of the blocks world: what a prompt is, what it means, and drawing one at random.
 ---
---- A parsed prompt is a table { text, category, relation, number, phrases, key, heldout }, with
---- `relation` a word of the grammar ("and", "left of", ..; nil for a number), `number` set for
---- numeracy only, and phrases = { { noun, colour, texture }, .. }. Equal texts give the same table,
---- so a parsed prompt is to be read, not changed.
+--- Equal texts give the same parsed prompt, so one is to be read, not changed.
 
 local bit = require "bit"
 local shapes = require "blocks.shapes"
+
+--- @class blocks.Phrase
+--- @field noun string in the singular
+--- @field colour? string
+--- @field texture? string
+
+--- @class blocks.Prompt
+--- @field text string
+--- @field category string
+--- @field relation? string "and", "left of", ..; nil for a number
+--- @field number? integer 1 to 4, numeracy only
+--- @field phrases blocks.Phrase[]
+--- @field key string shared by all prompts of one meaning
+--- @field split "train"|"heldout"
 
 local prompts = {}
 
@@ -382,8 +393,9 @@ function prompts.all()
       end
     end
   end
+  local nouns = { "circle", "square", "triangle", "cross", "arrow", "mirror" }
   for _, form in ipairs { { false, false }, { true, false }, { false, true }, { true, true } } do
-    local list = phrases({ "circle", "square", "triangle", "cross", "arrow", "mirror" }, unpack(form))
+    local list = phrases(nouns, form[1], form[2])
     for _, a in ipairs(list) do
       for _, b in ipairs(list) do
         for _, relation in ipairs(a.noun ~= b.noun and relations or {}) do

@@ -1,7 +1,6 @@
 --- Scenes: lists of objects, back to front. Drawing them, the truth of a prompt on one, making one
 --- for a prompt, and the one canonical caption.
 ---
---- An object is { shape, dir, colour, texture, r, cx, cy }; `dir` is an arrow's direction, else nil.
 --- Coordinates are pixels from the top left one, x to the right and y down; its box is
 --- [cx - r, cx + r] x [cy - r, cy + r].
 
@@ -12,6 +11,15 @@ local shapes = require "blocks.shapes"
 
 local abs, floor, max = math.abs, math.floor, math.max
 local band = bit.band
+
+--- @class blocks.Object
+--- @field shape string
+--- @field dir? "up"|"down"|"left"|"right" arrows only
+--- @field colour string
+--- @field texture string
+--- @field r integer 4 or 5
+--- @field cx integer
+--- @field cy integer
 
 local scene = {}
 
@@ -192,13 +200,15 @@ local function overlap_suits(front, back)
   return k >= 12 and share >= 0.15 and share <= 0.45
 end
 
-local ANY = { "left", "right", "up", "down" }
+local DIRECTIONS = { "left", "right", "up", "down" }     -- a mirror takes the first two
 
 -- Draws what is free of an object's form and place. Colours wait until the places suit: no rule
 -- about places depends on them.
 local function place(rng, object, phrase, prompt, front)
   local noun = phrase.noun
-  if noun == "arrow" then object.dir = ANY[rng:integer(KIND[prompt.relation] == "look" and 2 or 4)] end
+  if noun == "arrow" then
+    object.dir = DIRECTIONS[rng:integer(KIND[prompt.relation] == "look" and 2 or 4)]
+  end
   if front ~= nil then
     object.r = front and 4 or 5
   elseif phrase.texture or noun == "arrow" or noun == "mirror" then
@@ -324,7 +334,9 @@ local function caption_pair(list, places, text)
     return text[1] .. relation .. text[2]
   end
   for _, relation in ipairs(prompts.rel2d) do
-    if holds(relation, list[1], list[2]) then return text[1] .. " " .. relation .. " " .. text[2] end
+    if holds(relation, list[1], list[2]) then
+      return text[1] .. " " .. relation .. " " .. text[2]
+    end
   end
 end
 

@@ -1,8 +1,8 @@
 --- What a blocks picture is made of: the canvas, the colours, the textures and the shape templates.
 ---
 --- A template is a shape in one size (and, for arrows, one direction). Templates are numbered from
---- 0 in the judge's order: small then large, each circle, square, triangle, cross, mirror, arrow up,
---- down, left, right. Their pixels are bits: bit x of `rows[template * 11 + y]` is column x of the box.
+--- 0 in the judge's order: small then large, each circle, square, triangle, cross, mirror, arrow
+--- up, down, left, right. Bit x of `rows[template * 11 + y]` is the pixel (x, y) of the template's box.
 
 local bit = require "bit"
 local ffi = require "ffi"
