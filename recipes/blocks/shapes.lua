@@ -2,7 +2,7 @@
 ---
 --- A template is a shape in one size (and, for arrows, one direction). Templates are numbered from
 --- 0 in the judge's order: small then large, each circle, square, triangle, cross, mirror, arrow
---- up, down, left, right. Bit x of `rows[template * 11 + y]` is the pixel (x, y) of the template's box.
+--- up, down, left, right. Bit x of `rows[template * 11 + y]` is the pixel (x, y) of its box.
 
 local bit = require "bit"
 local ffi = require "ffi"
