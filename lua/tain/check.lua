@@ -4,9 +4,11 @@
 --- line that is not ours: `return x:softmax(9)` is a tail call and leaves no frame, so counting levels
 --- would report nothing at all.
 
+require "tain.cdef"
 local ffi = require "ffi"
 local own = require "tain.own"
 
+local C = ffi.C
 local check = {}
 
 local int64, uint64 = ffi.typeof("int64_t"), ffi.typeof("uint64_t")
@@ -95,6 +97,21 @@ end
 function check.suggest(name, known, before)
   local near = type(name) == "string" and check.nearest(name, known)
   return near and ("; did you mean %s%s?"):format(before or "", near) or ""
+end
+
+-- ---- What C answers ----
+
+--- Raises the core's own sentence if a call failed.
+--- @param status integer tain_status, or a count that is negative when the call failed
+function check.status(status)
+  if status < 0 then check.raise("%s", ffi.string(C.tain_error())) end
+  return status
+end
+
+--- The same for calls that make something and return NULL when they fail.
+function check.made(handle)
+  if handle == nil then check.raise("%s", ffi.string(C.tain_error())) end
+  return handle
 end
 
 -- ---- Single arguments: (function's name, argument's name, value) -> what C takes ----

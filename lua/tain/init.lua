@@ -11,6 +11,8 @@ local parts = {
   options = "options",
   progress = "progress",
   random = "random",
+  tensor = "tensor zeros scope keep no_grad backward",
+  device = "device",
 }
 local modules = { json = true }   -- whole modules: tain.json.decode
 

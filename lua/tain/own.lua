@@ -50,6 +50,11 @@ function own.keep(object)
   return object
 end
 
+--- @return integer depth how many scopes are open
+function own.depth()
+  return #scopes
+end
+
 local function close(name, ok, ...)
   local scope = table.remove(scopes)
   local outer = scopes[#scopes]
