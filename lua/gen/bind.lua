@@ -296,7 +296,15 @@ for _, f in ipairs(ops) do
   end
   lua[#lua + 1] = ("  return adopt(%q, C.%s(\n    %s))\nend\n"):format(f.op, f.name, table.concat(pass, ",\n    "))
 end
-lua[#lua + 1] = "end\n\nreturn { enums = enums, install = install }\n"
+lua[#lua + 1] = "end\n\n-- What each operation takes, for tests that pass it everything else.\nlocal signatures = {\n"
+for _, f in ipairs(ops) do
+  local takes = {}
+  for i, a in ipairs(f.args) do
+    takes[i] = ("{ %q, %q%s }"):format(a.name, a.kind, a.optional and ", true" or "")
+  end
+  lua[#lua + 1] = ("  %s = { %s },\n"):format(f.op, table.concat(takes, ", "))
+end
+lua[#lua + 1] = "}\n\nreturn { enums = enums, install = install, signatures = signatures }\n"
 write("ops.lua", table.concat(lua))
 
 local library = { "---@meta\n", made, "\n---@class Tensor\nlocal Tensor = {}\n" }

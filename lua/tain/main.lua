@@ -70,36 +70,45 @@ local function traceback(level)
   return table.concat(lines, "\n")
 end
 
--- Turns whatever was raised into { message =, traceback =, exit = }, where it was raised.
+local latest = {}   -- the latest error: { raised =, text =, traceback = }; a message is only a string
+
+-- Keeps what there is to say about an error, where it was raised, and gives messages a position.
+-- Errors pass through here on their way out of every protected call of ours. Tables with `exit` and
+-- `message` are mistakes of the command line; other values are the recipe's own and stay as they are.
 local function describe(raised)
-  if type(raised) == "table" and raised.message then return raised end
-  local message = type(raised) == "string" and raised or "error of type " .. type(raised) .. ": " .. tostring(raised)
-  if message:find("^tain/[%w_/]+%.lua:%d+:") or not message:find("^[^\n]-:%d+: ") then
-    message = check.position() .. message   -- raised in tain itself or in C: say for which line
+  if raised ~= nil and raised == latest.raised or type(raised) == "table" and raised.exit then
+    return raised
   end
-  return { message = message, traceback = traceback(3) }
+  local text = type(raised) == "string" and raised
+    or ("an error that is not a string: %s"):format(check.show(raised))
+  if text:find("^tain/[%w_/]+%.lua:%d+:") or not text:find("^[^\n]-:%d+: ") then
+    text = check.position() .. text   -- raised in tain itself or in C: say for which line
+  end
+  if type(raised) == "string" then raised = text end
+  latest = { raised = raised, text = text, traceback = traceback(3) }
+  return raised
 end
 
-local function show_traceback(message)
-  return tostring(message)
-end
+own.on_error = describe
 
 --- Runs `fn` as a recipe is run: reports its error.
 --- @return integer # exit code
 function main.protect(fn, ...)
-  own.on_error = describe
   local ok, raised = xpcall(fn, describe, ...)
-  own.on_error = show_traceback
   io.stdout:flush()
   if ok then return host.interrupted() > 0 and 130 or 0 end
-  if host.interrupted() > 0 then
-    io.stderr:write("tain: interrupted\n")
-    if settings.debug then io.stderr:write(raised.message, "\n", raised.traceback, "\n") end
-    return 130
+  if type(raised) == "table" and raised.exit then
+    if raised.message ~= "" then io.stderr:write(raised.message, "\n") end
+    return raised.exit
   end
-  if raised.message ~= "" then io.stderr:write(raised.message, "\n") end
-  if settings.debug and raised.traceback then io.stderr:write(raised.traceback, "\n") end
-  return raised.exit or 1
+  local text = raised == latest.raised and latest.text or tostring(raised)
+  local interrupted = host.interrupted() > 0
+  if interrupted and text:find("interrupted", 1, true) and not settings.debug then
+    text = "tain: interrupted"
+  end
+  io.stderr:write(text, "\n")
+  if settings.debug and raised == latest.raised then io.stderr:write(latest.traceback, "\n") end
+  return interrupted and 130 or 1
 end
 
 -- ---- Recipes ----

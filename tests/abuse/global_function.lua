@@ -1,0 +1,3 @@
+-- expect: tests/abuse/global_function.lua:3: 'helper' is not defined: write local helper to make it
+
+function helper() end

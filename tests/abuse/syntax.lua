@@ -1,0 +1,3 @@
+-- expect: tests/abuse/syntax.lua:3: '=' expected near
+
+this is not Lua
