@@ -109,7 +109,7 @@ validate:
 check-header: $B/tain
 	$(CC) -std=c11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c include/tain.h
 	$(CXX) -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c++ include/tain.h
-	$B/tain lua/gen/header.lua $B/lua/tain/cdef.lua
+	$B/tain lua/gen/header.lua
 
 endif
 -include $(OBJECTS:.o=.d) $(wildcard $B/spv/*.d) $(TESTS:%=%.d)
