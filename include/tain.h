@@ -377,6 +377,22 @@ tain_tensor *tain_maximum(tain_tensor *x, float a);
 /// @return a new f32 tensor shaped like x
 tain_tensor *tain_minimum(tain_tensor *x, float a);
 
+/// Multiplies matrices: the last two dimensions of a and b. Leading dimensions are equal, or b has
+/// none.
+///
+/// @param a [.., M, K], any float type
+/// @param b [.., K, N] or [K, N], any float type
+/// @return a new f32 tensor [.., M, N]
+tain_tensor *tain_matmul(tain_tensor *a, tain_tensor *b);
+
+/// Applies a linear layer: x times the transpose of weight, plus bias.
+///
+/// @param x [.., K], any float type
+/// @param weight [N, K], f32, f16 or bf16
+/// @param bias [N], or NULL
+/// @return a new f32 tensor [.., N]
+tain_tensor *tain_linear(tain_tensor *x, tain_tensor *weight, tain_tensor *bias);
+
 /// Gives the same numbers another shape.
 ///
 /// @param x any
@@ -407,6 +423,184 @@ tain_tensor *tain_transpose(tain_tensor *x, int32_t a, int32_t b);
 /// @param x any
 /// @return x itself (a new reference) if it is dense already, else a copy
 tain_tensor *tain_contiguous(tain_tensor *x);
+
+/// Divides every row by the root of its mean square, then multiplies by a weight.
+///
+/// @param x [.., C]
+/// @param weight [C]
+/// @param eps added to the mean square
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_rms_norm(tain_tensor *x, tain_tensor *weight, float eps);
+
+/// Brings every row to mean 0 and variance 1, then multiplies by a weight and adds a bias.
+///
+/// @param x [.., C]
+/// @param weight [C]
+/// @param bias [C], or NULL
+/// @param eps added to the variance
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_layer_norm(tain_tensor *x, tain_tensor *weight, tain_tensor *bias, float eps);
+
+/// Adds element by element.
+///
+/// @param a any float type
+/// @param b any float type; sizes of 1 repeat, as in NumPy
+/// @return a new f32 tensor of the shape that a and b have together
+tain_tensor *tain_add(tain_tensor *a, tain_tensor *b);
+
+/// Subtracts b from a, element by element.
+///
+/// @param a any float type
+/// @param b any float type; sizes of 1 repeat, as in NumPy
+/// @return a new f32 tensor of the shape that a and b have together
+tain_tensor *tain_sub(tain_tensor *a, tain_tensor *b);
+
+/// Multiplies element by element.
+///
+/// @param a any float type
+/// @param b any float type; sizes of 1 repeat, as in NumPy
+/// @return a new f32 tensor of the shape that a and b have together
+tain_tensor *tain_mul(tain_tensor *a, tain_tensor *b);
+
+/// Divides a by b, element by element.
+///
+/// @param a any float type
+/// @param b any float type; sizes of 1 repeat, as in NumPy
+/// @return a new f32 tensor of the shape that a and b have together
+tain_tensor *tain_div(tain_tensor *a, tain_tensor *b);
+
+/// Takes the greater of each two elements.
+///
+/// @param a any float type
+/// @param b any float type; sizes of 1 repeat, as in NumPy
+/// @return a new f32 tensor of the shape that a and b have together
+tain_tensor *tain_greatest(tain_tensor *a, tain_tensor *b);
+
+/// Takes the lesser of each two elements.
+///
+/// @param a any float type
+/// @param b any float type; sizes of 1 repeat, as in NumPy
+/// @return a new f32 tensor of the shape that a and b have together
+tain_tensor *tain_least(tain_tensor *a, tain_tensor *b);
+
+/// Gives 1 where a > b and 0 elsewhere. No gradient flows through it.
+///
+/// @param a any float type
+/// @param b any float type; sizes of 1 repeat, as in NumPy
+/// @return a new f32 tensor of the shape that a and b have together
+tain_tensor *tain_gt(tain_tensor *a, tain_tensor *b);
+
+/// Gives 1 where a >= b and 0 elsewhere. No gradient flows through it.
+///
+/// @param a any float type
+/// @param b any float type; sizes of 1 repeat, as in NumPy
+/// @return a new f32 tensor of the shape that a and b have together
+tain_tensor *tain_ge(tain_tensor *a, tain_tensor *b);
+
+/// Gives 1 where a < b and 0 elsewhere. No gradient flows through it.
+///
+/// @param a any float type
+/// @param b any float type; sizes of 1 repeat, as in NumPy
+/// @return a new f32 tensor of the shape that a and b have together
+tain_tensor *tain_lt(tain_tensor *a, tain_tensor *b);
+
+/// Gives 1 where a <= b and 0 elsewhere. No gradient flows through it.
+///
+/// @param a any float type
+/// @param b any float type; sizes of 1 repeat, as in NumPy
+/// @return a new f32 tensor of the shape that a and b have together
+tain_tensor *tain_le(tain_tensor *a, tain_tensor *b);
+
+/// Gives 1 where a == b and 0 elsewhere. No gradient flows through it.
+///
+/// @param a any float type
+/// @param b any float type; sizes of 1 repeat, as in NumPy
+/// @return a new f32 tensor of the shape that a and b have together
+tain_tensor *tain_eq(tain_tensor *a, tain_tensor *b);
+
+/// Takes a where mask is not 0, and b where it is.
+///
+/// @param mask any float type; no gradient flows to it
+/// @param a any float type
+/// @param b any float type; sizes of 1 repeat, as in NumPy
+/// @return a new f32 tensor of the shape that the three have together
+tain_tensor *tain_where(tain_tensor *mask, tain_tensor *a, tain_tensor *b);
+
+/// Sums all elements.
+///
+/// @param x any float type
+/// @return a new f32 tensor without dimensions
+tain_tensor *tain_sum(tain_tensor *x);
+
+/// Averages all elements.
+///
+/// @param x any float type
+/// @return a new f32 tensor without dimensions
+tain_tensor *tain_mean(tain_tensor *x);
+
+/// Sums along one dimension.
+///
+/// @param x any float type
+/// @param dim which dimension; negative counts from the end
+/// @param keep whether the dimension stays, with size 1 (default false)
+/// @return a new f32 tensor without that dimension, or with size 1 there
+tain_tensor *tain_sum_dim(tain_tensor *x, int32_t dim, bool keep);
+
+/// Averages along one dimension.
+///
+/// @param x any float type
+/// @param dim which dimension; negative counts from the end
+/// @param keep whether the dimension stays, with size 1 (default false)
+/// @return a new f32 tensor without that dimension, or with size 1 there
+tain_tensor *tain_mean_dim(tain_tensor *x, int32_t dim, bool keep);
+
+/// Takes the greatest element along one dimension. The gradient goes to it alone, of equals to the first.
+///
+/// @param x any float type
+/// @param dim which dimension; negative counts from the end
+/// @param keep whether the dimension stays, with size 1 (default false)
+/// @return a new f32 tensor without that dimension, or with size 1 there
+tain_tensor *tain_max_dim(tain_tensor *x, int32_t dim, bool keep);
+
+/// Finds the index of the greatest element along one dimension, of equals the first.
+///
+/// @param x any float type
+/// @param dim which dimension; negative counts from the end
+/// @return a new i32 tensor without that dimension
+tain_tensor *tain_argmax(tain_tensor *x, int32_t dim);
+
+/// Turns pairs of channels by angles that grow with the position (rotary positions, rotate-half form).
+///
+/// @param x [B, T, H, D]; may be a strided view
+/// @param positions i32, [T] or [B, T]
+/// @param width how many channels of each head are turned, even, at most D; the rest pass through
+/// @param theta base of the angles, 10000 or so
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_rope(tain_tensor *x, tain_tensor *positions, int32_t width, float theta);
+
+/// Does the same to the queries and keys of a packed tensor; values pass through.
+///
+/// @param qkv [B, T, (heads + 2 * kv_heads) * D]
+/// @param positions i32, [T] or [B, T]
+/// @param heads heads of the queries
+/// @param kv_heads heads of the keys, and of the values
+/// @param width how many channels of each head are turned, even, at most D
+/// @param theta base of the angles
+/// @return a new f32 tensor shaped like qkv
+tain_tensor *tain_rope_qkv(tain_tensor *qkv, tain_tensor *positions, int32_t heads, int32_t kv_heads, int32_t width, float theta);
+
+/// Computes silu(gate) * up.
+///
+/// @param gate any shape
+/// @param up shaped like gate
+/// @return a new f32 tensor shaped like gate
+tain_tensor *tain_gate(tain_tensor *gate, tain_tensor *up);
+
+/// Computes silu(first half) * second half along the last dimension.
+///
+/// @param x [.., 2 * F]
+/// @return a new f32 tensor [.., F]
+tain_tensor *tain_swiglu(tain_tensor *x);
 
 #pragma GCC visibility pop
 #endif
