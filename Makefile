@@ -39,7 +39,7 @@ ifneq ($(MISSING),)
 ifeq ($(filter-out test asan validate demo check-header,$(or $(MAKECMDGOALS),all)),)
 $(MAKECMDGOALS): # what pkg-config says is needed while make reads this file: install, start again
 	.ci/setup
-	$(MAKE) $@
+	@$(MAKE) --no-print-directory $@
 else
 $(error missing: $(MISSING). Try  make install-needs)
 endif
@@ -52,6 +52,7 @@ LIBS     := $(shell pkg-config --libs $(NEEDS)) -lm -ldl -lpthread
 CORE     := $(wildcard core/*/*.c)
 COMP     := $(wildcard shaders/*.comp)
 OBJECTS  := $(CORE:%.c=$B/%.o) $B/shaders.o
+EXTRA    := $(if $(filter asan,$(MODE)),$B/tests/sanitize.o)
 LIBRARY  := $(filter-out $B/core/host/%,$(OBJECTS))
 BOUND    := $(addprefix $B/lua/tain/,cdef.lua ops.lua names.lua)
 MODULES  := $(sort $(wildcard lua/tain/*.lua lua/tain/*/*.lua)) $(BOUND)
@@ -60,7 +61,7 @@ TESTS    := $(patsubst %.c,$B/%,$(wildcard $(addprefix tests/,$(addsuffix .c,$(s
 all: $B/tain
 
 # -E: recipes call the core through LuaJIT's FFI, which looks the symbols up at run time.
-$B/tain: $(OBJECTS) $B/modules.o
+$B/tain: $(OBJECTS) $B/modules.o $(EXTRA)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ -Wl,-E $(LIBS)
 
 $B/libtain.a: $(LIBRARY)
@@ -92,19 +93,19 @@ $B/shaders.o: $B/shaders.c $(SPIRV)
 
 # ---- tests: one program a file; 0 passed, 77 skipped, anything else failed (see tests/run.lua) ----
 
-$B/tests/%: tests/%.c $B/libtain.a
+$B/tests/%: tests/%.c $(EXTRA) $B/libtain.a
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(FLAGS) -o $@ $< $B/libtain.a $(LIBS)
+	$(Q)$(CC) $(CFLAGS) $(FLAGS) -o $@ $(filter %.c %.o %.a,$^) $(LIBS)
 
 test: $B/tain $(TESTS)
 	@$(LUAJIT) tests/run.lua $B $J '$T' $(MODE)
 
 asan:
-	@$(MAKE) B=$B/asan MODE=asan test \
+	@$(MAKE) --no-print-directory B=$B/asan MODE=asan test \
 		CFLAGS='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer'
 
 validate:
-	@$(MAKE) MODE=validate test
+	@$(MAKE) --no-print-directory MODE=validate test
 
 check-header: $B/tain
 	$(CC) -std=c11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c include/tain.h
