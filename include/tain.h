@@ -602,5 +602,26 @@ tain_tensor *tain_gate(tain_tensor *gate, tain_tensor *up);
 /// @return a new f32 tensor [.., F]
 tain_tensor *tain_swiglu(tain_tensor *x);
 
+/// Takes the softmax along one dimension.
+///
+/// @param x any float type
+/// @param dim which dimension (default -1); negative counts from the end
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_softmax(tain_tensor *x, int32_t dim);
+
+/// Takes the logarithm of the softmax along one dimension, without overflow.
+///
+/// @param x any float type
+/// @param dim which dimension (default -1); negative counts from the end
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_log_softmax(tain_tensor *x, int32_t dim);
+
+/// Gives the log-probability of one token a row: the logarithm of the softmax of the row at the target.
+///
+/// @param logits any float type, [.., V]
+/// @param target i32, one for each row; -100 gives 0 and no gradient
+/// @return a new f32 tensor [..]
+tain_tensor *tain_token_logprob(tain_tensor *logits, tain_tensor *target);
+
 #pragma GCC visibility pop
 #endif

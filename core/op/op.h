@@ -49,6 +49,22 @@ struct gpu_pipeline *op_pipeline(tain_device *d, uint32_t width, const uint32_t 
  * lib/index.glsl. */
 void op_grid(int64_t items, uint32_t width, int64_t *x, int64_t *y);
 
+/* The same for row kernels (lib/row.glsl): one subgroup of `lanes` for each row, in groups of
+ * `width` invocations. */
+void op_rows(int64_t rows, uint32_t width, uint32_t lanes, int64_t *x, int64_t *y);
+
+/* to[i] = (add: to[i] +) the sum over k < count of part[start + k * pitch + i]; to is contiguous. */
+int op_fold(tain_tensor *part, int64_t start, int64_t count, int64_t pitch, tain_tensor *to, bool add);
+
+/* A gradient target that is contiguous for sure. What open returns is borrowed; close hands over
+ * what was written elsewhere because the target itself has gaps, and passes the status on. */
+struct op_grad {
+    tain_tensor *of, *fresh;
+    bool add;
+};
+tain_tensor *op_grad_open(struct op_grad *g, tain_tensor *t);
+int op_grad_close(struct op_grad *g, int status);
+
 /* Runs without the tape: for backward passes that are made of other ops. */
 tain_tensor *op_plain(const struct op *op, tain_tensor *const *in, int inputs, const void *params, size_t bytes);
 

@@ -249,7 +249,8 @@ void tensor_unref(tain_tensor *t)
         free(t->storage);
     }
     free(t);
-    d->live--;
+    if (!--d->live)
+        cache_drop(d);
     tain_device_free(d);
 }
 

@@ -21,7 +21,8 @@ struct tain_device {
     struct gpu *gpu;
     bool grad;         /* false inside no_grad */
     struct tape *tape; /* NULL outside a step */
-    uint64_t live;     /* tensors alive, for tests */
+    uint64_t live;     /* tensors alive, but for the cached ones */
+    struct cached *cached;
 };
 
 struct storage {
@@ -71,6 +72,12 @@ int tensor_zero(tain_tensor *t); /* f32 or contiguous; rows with gaps are cleare
 int tensor_copy_bytes(tain_tensor *to, const tain_tensor *from); /* both contiguous, same type and count */
 int tensor_accumulate(tain_tensor *to, const tain_tensor *from, bool add); /* f32; to may have a pitch */
 struct gpu_bind tensor_bind(const tain_tensor *t, enum gpu_access access);
+
+/* ---- Tables that ops keep (cache.c): gone when no other tensor is left on the device ---- */
+
+tain_tensor *cache_find(tain_device *d, const char *key);           /* borrowed, or NULL */
+int cache_put(tain_device *d, const char *key, tain_tensor *table); /* takes the reference, whatever happens */
+void cache_drop(tain_device *d);
 
 /* ---- Views (view.c): not on the tape; ops make them differentiable ---- */
 
