@@ -377,6 +377,15 @@ tain_tensor *tain_maximum(tain_tensor *x, float a);
 /// @return a new f32 tensor shaped like x
 tain_tensor *tain_minimum(tain_tensor *x, float a);
 
+/// Attends: softmax(q k^T / sqrt(D)) v for every head, without storing the scores.
+///
+/// @param q [B, T, H, D]; D a multiple of 4
+/// @param k [B, S, KV, D]; KV divides H, and each key head serves H / KV heads of q
+/// @param v like k
+/// @param causal whether a query sees only keys up to its own place; the last query sees all
+/// @return a new tensor [B, T, H, D]
+tain_tensor *tain_attention(tain_tensor *q, tain_tensor *k, tain_tensor *v, bool causal);
+
 /// Multiplies matrices: the last two dimensions of a and b. Leading dimensions are equal, or b has
 /// none.
 ///

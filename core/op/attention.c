@@ -1,0 +1,301 @@
+/* attention.c - softmax(q k^T) v, forward and backward, without storing the scores.
+ *
+ * Three forms of call: separate q, k, v; one packed tensor; and one query a head against a cache.
+ * All come down to struct attn, which holds three views and their strides.
+ */
+#include "op/attention.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct attn_params {
+    int32_t heads, kv_heads, causal, past;
+    float scale;
+};
+
+/* The three operands as [B, T, H, D] views, not on the tape. */
+struct attn {
+    tain_tensor *q, *k, *v;
+};
+
+static void drop(struct attn *a)
+{
+    tensor_unref(a->q);
+    tensor_unref(a->k);
+    tensor_unref(a->v);
+}
+
+/* Views of the parts of a packed tensor [B, T, (H + 2 KV) * D], or of its gradient. */
+static int unpack(tain_tensor *x, const struct attn_params *p, struct attn *a)
+{
+    int64_t B = x->shape[0], T = x->shape[1], wide = x->shape[2], D = wide / (p->heads + 2 * p->kv_heads);
+    int64_t stride[4] = { T * wide, wide, D, 1 }, h = p->heads, kv = p->kv_heads;
+
+    a->q = view_make(x, 4, (int64_t[]){ B, T, h, D }, stride, x->offset);
+    a->k = view_make(x, 4, (int64_t[]){ B, T, kv, D }, stride, x->offset + h * D);
+    a->v = view_make(x, 4, (int64_t[]){ B, T, kv, D }, stride, x->offset + (h + kv) * D);
+    return a->q && a->k && a->v ? 0 : tain_error_status();
+}
+
+static int operands(struct op_call *c, struct attn *a)
+{
+    memset(a, 0, sizeof(*a));
+    if (c->in[0]->dims == 3)
+        return unpack(c->in[0], (void *)c->params, a);
+    a->q = tensor_ref(c->in[0]);
+    a->k = tensor_ref(c->in[1]);
+    a->v = tensor_ref(c->in[2]);
+    return 0;
+}
+
+static tain_tensor *rule_of(const struct op_call *c)
+{
+    int at = c->in[0]->dims == 3 ? 1 : 3;
+
+    return c->inputs > at ? c->in[at] : NULL;
+}
+
+static uint32_t rules(const struct op_call *c)
+{
+    return rule_of(c) ? 2 : ((const struct attn_params *)(const void *)c->params)->causal;
+}
+
+struct strides {
+    uint32_t t, h, b;
+};
+
+static struct strides strides_of(const tain_tensor *t)
+{
+    return (struct strides){ (uint32_t)(t->stride[1] / 4), (uint32_t)(t->stride[2] / 4), (uint32_t)(t->stride[0] / 4) };
+}
+
+struct rest {
+    uint32_t queries, keys, heads, group, past;
+    float scale;
+};
+
+static struct rest rest_of(const struct op_call *c, const struct attn *a)
+{
+    const struct attn_params *p = (const void *)c->params;
+
+    return (struct rest){
+        (uint32_t)a->q->shape[1], (uint32_t)a->k->shape[1], (uint32_t)a->q->shape[2],
+        (uint32_t)a->q->shape[0] << 16 | (uint32_t)(a->q->shape[2] / a->k->shape[2]), (uint32_t)p->past,
+        p->scale > 0 ? p->scale : 1 / sqrtf((float)a->q->shape[3]),
+    };
+}
+
+static double work_of(const struct attn *a)
+{
+    return 4.0 * (double)tensor_count(a->q) * (double)a->k->shape[1];
+}
+
+static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *shape)
+{
+    const struct attn_params *p = (const void *)c->params;
+    const tain_tensor *q = c->in[0], *k = c->in[1], *v = c->in[2], *rule = rule_of(c);
+    int64_t B = q->shape[0], T = q->shape[1], S = T, D;
+
+    *type = TAIN_F32;
+    if (q->dims == 3) {
+        REQUIRE(p->heads > 0 && p->kv_heads > 0 && p->heads % p->kv_heads == 0,
+                "attention: %d heads cannot share %d key heads", p->heads, p->kv_heads);
+        REQUIRE(q->shape[2] % (p->heads + 2 * p->kv_heads) == 0, "attention: x is %s, which %d + 2 * %d heads do not divide",
+                tensor_text(q), p->heads, p->kv_heads);
+        D = q->shape[2] / (p->heads + 2 * p->kv_heads);
+        *dims = 3;
+        memcpy(shape, q->shape, sizeof(q->shape));
+        shape[2] = p->heads * D;
+    } else {
+        REQUIRE(q->dims == 4 && k->dims == 4 && v->dims == 4, "attention: q is %s, k is %s, v is %s; all must be [B, T, H, D]",
+                tensor_text(q), tensor_text(k), tensor_text(v));
+        REQUIRE(tensor_same_shape(k, v), "attention: k is %s, v is %s", tensor_text(k), tensor_text(v));
+        REQUIRE(!memcmp(k->stride, v->stride, 3 * sizeof(int64_t)), "attention: k and v are stored with different strides");
+        REQUIRE(k->shape[0] == B && k->shape[3] == q->shape[3] && k->shape[2] > 0 && q->shape[2] % k->shape[2] == 0,
+                "attention: q is %s, k is %s", tensor_text(q), tensor_text(k));
+        S = k->shape[1];
+        D = q->shape[3];
+        *dims = 4;
+        memcpy(shape, q->shape, sizeof(q->shape));
+        for (int i = 0; i < 3; i++)
+            REQUIRE(c->in[i]->stride[3] == 1 || D == 1, "attention: the last dimension of input %d is not dense", i + 1);
+    }
+    for (int i = 0; i < (q->dims == 3 ? 1 : 3); i++)
+        REQUIRE((c->in[i]->offset | c->in[i]->stride[0] | c->in[i]->stride[1] |
+                 (c->in[i]->dims == 4 ? c->in[i]->stride[2] : 0)) % 4 == 0,
+                "attention: input %d is not stored in steps of four numbers", i + 1);
+    REQUIRE(D % 4 == 0 && D > 0 && D <= 512, "attention: a head of %lld numbers; it must be a multiple of 4 up to 512", (long long)D);
+    REQUIRE(B < 65536, "attention: %lld batch rows; there may be 65535", (long long)B);
+    REQUIRE(!rule || (rule->type == TAIN_I32 && tensor_count(rule) == B * (S + 2 * T)),
+            "attention: the mask rule has %lld numbers; %lld rows of %lld keys and %lld queries need %lld",
+            (long long)tensor_count(rule ? rule : q), (long long)B, (long long)S, (long long)T, (long long)(B * (S + 2 * T)));
+    return 0;
+}
+
+static int run(struct op_call *c, const struct attn *a, const char *name, uint32_t add, uint32_t lse, tain_tensor *const *t,
+               int count, unsigned writes, const void *params, size_t bytes, int64_t rows, int64_t head_rows)
+{
+    uint32_t lanes = gpu_info(c->device->gpu)->lanes;
+    uint32_t constants[5] = { (uint32_t)a->q->shape[3], rules(c), add, lse, a->q->shape[3] > 128 ? 2 : 4 };
+
+    return op_dispatch(c->device, op_pipeline(c->device, 0, constants, 5, "attention.%s", name), t, count, writes, params,
+                       bytes, (rows + lanes - 1) / lanes, head_rows < 32768 ? head_rows : 32768, (head_rows + 32767) / 32768,
+                       work_of(a));
+}
+
+/* One query a head, no gradient: every lane its own head. */
+static int decode(struct op_call *c, const struct attn *a)
+{
+    tain_tensor *rule = rule_of(c);
+    struct strides q = strides_of(a->q), k = strides_of(a->k);
+    struct rest r = rest_of(c, a);
+    uint32_t constants[2] = { (uint32_t)a->q->shape[3], rule != NULL };
+    int64_t B = a->q->shape[0], H = a->q->shape[2], D = a->q->shape[3], x, y;
+    struct {
+        uint32_t q_h, q_b, k_t, k_h, k_b, y_h, y_b, keys, heads, batches, group, segments;
+        float scale;
+    } p = { q.h, q.b, k.t, k.h, k.b, (uint32_t)(D / 4), (uint32_t)(H * D / 4), r.keys, r.heads, (uint32_t)B,
+            r.group & 0xffff, r.keys, r.scale };
+    uint32_t lanes = gpu_info(c->device->gpu)->lanes;
+
+    op_grid(B * H, lanes, &x, &y);
+    return op_dispatch(c->device, op_pipeline(c->device, 0, constants, 2, "attention_decode"),
+                       (tain_tensor *[]){ a->q, a->k, a->v, rule ? rule : a->q, c->out }, 5, 16, &p, sizeof(p), x, y, 1,
+                       work_of(a));
+}
+
+static int forward(struct op_call *c)
+{
+    tain_tensor *rule = rule_of(c), *stat = NULL;
+    struct attn a;
+    int status = operands(c, &a);
+
+    if (!status && !tensor_count(c->out))
+        goto done;
+    if (!status && tensor_count(a.k) == 0)
+        status = tensor_zero(c->out);
+    else if (!status && a.q->shape[1] == 1 && !c->training)
+        status = decode(c, &a);
+    else if (!status) {
+        struct strides q = strides_of(a.q), k = strides_of(a.k);
+        int64_t B = a.q->shape[0], T = a.q->shape[1], H = a.q->shape[2], D = a.q->shape[3];
+        struct { struct strides q, k, y; struct rest rest; } p = {
+            q, k, { (uint32_t)(H * D / 4), (uint32_t)(D / 4), (uint32_t)(T * H * D / 4) }, rest_of(c, &a),
+        };
+        if (c->training && !(stat = tensor_new(c->device, TAIN_F32, 4, (int64_t[]){ 2, B, H, T }))) {
+            status = tain_error_status();
+            goto done;
+        }
+        status = run(c, &a, "forward", 0, stat != NULL,
+                     (tain_tensor *[]){ a.q, a.k, a.v, rule ? rule : a.q, c->out, stat ? stat : c->out }, 6, 16 | 32, &p,
+                     sizeof(p), T, B * H);
+        if (stat) {
+            c->saved[0] = stat;
+            c->saved[1] = tensor_ref(c->out);
+        }
+    }
+done:
+    drop(&a);
+    return status;
+}
+
+static int backward(struct op_call *c)
+{
+    const struct attn_params *ap = (void *)c->params;
+    tain_tensor *rule = rule_of(c), *stat = c->saved[0], *y = c->saved[1], *spare = NULL;
+    bool packed = c->in[0]->dims == 3, add[3] = { false, false, false };
+    struct attn a, d = { NULL, NULL, NULL };
+    int status = operands(c, &a);
+
+    if (status || !stat)
+        goto done;
+    if (packed) {
+        tain_tensor *dx = grad_target(c->in[0], &add[0]);
+        add[1] = add[2] = add[0];
+        status = dx ? unpack(dx, ap, &d) : tain_error_status();
+    } else {
+        tain_tensor **to[3] = { &d.q, &d.k, &d.v };
+        for (int i = 0; i < 3 && !status; i++) {
+            tain_tensor *g = op_wants(c, i) ? grad_target(c->in[i], &add[i]) : NULL;
+            if (!g && op_wants(c, i))
+                status = tain_error_status();
+            else if (!g && !(g = spare = tensor_like(c->in[i]))) /* the kernels write all three */
+                status = tain_error_status();
+            else
+                *to[i] = g == spare ? g : tensor_ref(g);
+            spare = NULL;
+        }
+    }
+    if (!status) {
+        int64_t B = a.q->shape[0], T = a.q->shape[1], S = a.k->shape[1], H = a.q->shape[2], D = a.q->shape[3];
+        struct { struct strides q, k, y, d; struct rest rest; } p = {
+            strides_of(a.q), strides_of(a.k), { (uint32_t)(H * D / 4), (uint32_t)(D / 4), (uint32_t)(T * H * D / 4) },
+            strides_of(d.q), rest_of(c, &a),
+        };
+        status = run(c, &a, "dq", add[0], 0, (tain_tensor *[]){ a.q, a.k, a.v, rule ? rule : a.q, c->dout, y, d.q, stat }, 8,
+                     64 | 128, &p, sizeof(p), T, B * H);
+        p.d = strides_of(d.k);
+        if (!status)
+            status = run(c, &a, "dkv", add[1] | add[2] << 1, 0,
+                         (tain_tensor *[]){ a.q, a.k, a.v, rule ? rule : a.q, c->dout, stat, d.k, d.v }, 8, 64 | 128, &p,
+                         sizeof(p), S, B * a.k->shape[2]);
+    }
+done:
+    drop(&a);
+    drop(&d);
+    return status;
+}
+
+static const struct op op_attention_ = {
+    .name = "attention", .inputs = 3, .optional = 1, .any_stride = 7, .any_type = 8, .no_grad = 8,
+    .infer = infer, .forward = forward, .backward = backward,
+};
+
+static const struct op op_packed = {
+    .name = "attention", .inputs = 1, .optional = 1, .any_type = 2, .no_grad = 2,
+    .infer = infer, .forward = forward, .backward = backward,
+};
+
+tain_tensor *attention_rule(tain_device *d, int64_t batch, int64_t keys, int64_t queries, const int32_t *key_segment,
+                            const int32_t *reach, const int32_t *query_segment)
+{
+    int64_t n = batch * (keys + 2 * queries);
+    int32_t *all = base_alloc((size_t)n, 4);
+    tain_tensor *rule;
+
+    if (!all)
+        return NULL;
+    memcpy(all, key_segment, (size_t)(batch * keys) * 4);
+    for (int64_t i = 0; i < batch * queries; i++) {
+        all[batch * keys + 2 * i] = reach[i];
+        all[batch * keys + 2 * i + 1] = query_segment[i];
+    }
+    rule = tensor_from(d, TAIN_I32, 1, &n, all);
+    free(all);
+    return rule;
+}
+
+tain_tensor *op_attention(tain_tensor *q, tain_tensor *k, tain_tensor *v, tain_tensor *rule, bool causal, int64_t past,
+                          float scale)
+{
+    struct attn_params p = { 0, 0, causal, (int32_t)past, scale };
+
+    return rule ? OP_RUN(&op_attention_, &p, q, k, v, rule) : OP_RUN(&op_attention_, &p, q, k, v);
+}
+
+tain_tensor *op_attention_packed(tain_tensor *qkv, int heads, int kv_heads, tain_tensor *rule, bool causal)
+{
+    struct attn_params p = { heads, kv_heads, causal, 0, 0 };
+
+    return rule ? OP_RUN(&op_packed, &p, qkv, rule) : OP_RUN(&op_packed, &p, qkv);
+}
+
+tain_tensor *tain_attention(tain_tensor *q, tain_tensor *k, tain_tensor *v, bool causal)
+{
+    REQUIRE_OR_NULL(q && k && v, "attention: q, k or v is missing");
+    REQUIRE_OR_NULL(!causal || (q->dims == 4 && k->dims == 4 && k->shape[1] >= q->shape[1]),
+                    "attention: q is %s, k is %s; under the causal mask there must be as many keys as queries, or more",
+                    tensor_text(q), tensor_text(k));
+    return op_attention(q, k, v, NULL, causal, causal ? k->shape[1] - q->shape[1] : 0, 0);
+}

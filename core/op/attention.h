@@ -1,0 +1,21 @@
+/* attention.h - the mask rule, shared by models. */
+#ifndef TAIN_OP_ATTENTION_H
+#define TAIN_OP_ATTENTION_H
+
+#include "op/op.h"
+
+/* Packs a mask into the tensor that attention reads: query i of a row sees key j if
+ * j <= reach[i], and segment[j] is 0 or segment[i]; a negative segment hides a key from all.
+ * key_segment [batch, keys], reach and query_segment [batch, queries]. A new i32 tensor. */
+tain_tensor *attention_rule(tain_device *d, int64_t batch, int64_t keys, int64_t queries, const int32_t *key_segment,
+                            const int32_t *reach, const int32_t *query_segment);
+
+/* q [B, T, H, D], k and v [B, S, KV, D] with equal strides; views are fine. rule NULL: causal, or
+ * every key if not. Queries start `past` behind the first key. scale 0: 1/sqrt(D). */
+tain_tensor *op_attention(tain_tensor *q, tain_tensor *k, tain_tensor *v, tain_tensor *rule, bool causal, int64_t past,
+                          float scale);
+
+/* The same on one packed tensor [B, T, (H + 2 KV) * D] as a fused projection makes it. */
+tain_tensor *op_attention_packed(tain_tensor *qkv, int heads, int kv_heads, tain_tensor *rule, bool causal);
+
+#endif

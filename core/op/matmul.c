@@ -1,0 +1,328 @@
+/* matmul.c - products of matrices: the kernel's choice, matmul, and linear layers.
+ *
+ * All three orientations that training needs (x W^T, dy W, dy^T x) are one shader with two
+ * specialization constants. What cannot be read four at a time goes through its V1 variant.
+ */
+#include "op/matmul.h"
+
+#include <string.h>
+
+/* ---- The kernel ---- */
+
+/* One invocation may run 65,535 loop iterations at most on the CPU driver: four k each. */
+enum { K_MOST = 4 * 60000, ROWS_MOST = 32 * 65535, BATCH_MOST = 65535 };
+
+static bool by_four(const struct gemm *g)
+{
+    int64_t all = g->a->offset | g->b->offset | g->c->offset | g->a_pitch | g->b_pitch | g->c_pitch | g->N;
+
+    if (g->bias)
+        all |= g->bias->offset;
+    if (g->batch > 1)
+        all |= g->a_batch | g->b_batch | g->c_batch;
+    if (g->ta)
+        all |= g->M;
+    return all % 4 == 0;
+}
+
+static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t k, int64_t K, int64_t z, int64_t batch,
+                    bool first, bool last)
+{
+    tain_device *d = g->c->device;
+    uint32_t lanes = gpu_info(d->gpu)->lanes;
+    int64_t columns = (g->N + 4 * lanes - 1) / (4 * lanes);
+    uint32_t tm = M <= 8 ? 8 : M <= 16 || columns * ((M + 31) / 32) * batch < 16 ? 16 : 32;
+    uint32_t steps = (uint32_t)((K + 3) / 4);
+    uint32_t most = tm <= 16 ? 8 : 4, unroll = !v4 ? 1 : steps % most == 0 ? most : steps % 4 == 0 ? 4 : steps % 2 == 0 ? 2 : 1;
+    uint32_t constants[7] = { tm, g->ta, g->tb, unroll, g->add || !first, last && g->bias, last ? g->activation : 0 };
+    struct { uint32_t M, N, K, a_pitch, b_pitch, c_pitch, a_batch, b_batch, c_batch; } p = {
+        (uint32_t)M, (uint32_t)g->N, (uint32_t)K, (uint32_t)g->a_pitch, (uint32_t)g->b_pitch, (uint32_t)g->c_pitch,
+        (uint32_t)g->a_batch, (uint32_t)g->b_batch, (uint32_t)g->c_batch,
+    };
+    struct gpu_bind binds[4] = { tensor_bind(g->a, GPU_READ), tensor_bind(g->b, GPU_READ),
+                                 tensor_bind(g->bias ? g->bias : g->a, GPU_READ), tensor_bind(g->c, GPU_READ_WRITE) };
+    int64_t a_at = z * g->a_batch + (g->ta ? k * g->a_pitch + m : m * g->a_pitch + k);
+    int64_t b_at = z * g->b_batch + (g->tb ? k : k * g->b_pitch);
+    int64_t c_at = z * g->c_batch + m * g->c_pitch;
+
+    /* The activation is of the whole sum; a split of K adds first and activates at the end, which
+     * only the caller of gemm() can do. */
+    if (!last || !first)
+        constants[6] = 0;
+    binds[0].offset += (uint64_t)a_at * 4;
+    binds[1].offset += (uint64_t)b_at * type_bytes(g->b->type);
+    binds[3].offset += (uint64_t)c_at * 4;
+    for (int i = 0; i < 4; i++)
+        if (i != 2)
+            binds[i].bytes -= (uint64_t)(i == 0 ? a_at * 4 : i == 1 ? b_at * (int64_t)type_bytes(g->b->type) : c_at * 4);
+    return gpu_dispatch(d->gpu,
+                        op_pipeline(d, 0, constants, 7, "matmul.%s.%s", v4 ? "v4" : "v1",
+                                    g->b->type == TAIN_F32 ? "b_f32" : g->b->type == TAIN_F16 ? "b_f16" : "b_bf16"),
+                        binds, 4, &p, sizeof(p), (uint32_t)columns, (uint32_t)((M + tm - 1) / tm), (uint32_t)batch,
+                        2.0 * (double)M * (double)g->N * (double)K * (double)batch);
+}
+
+int gemm(const struct gemm *g)
+{
+    bool fours = by_four(g);
+    int status = 0;
+
+    if (!g->M || !g->N || !g->batch)
+        return 0;
+    if (!g->K)
+        return g->add ? 0 : tensor_zero(g->c);
+    for (int64_t z = 0; z < g->batch && !status; z += BATCH_MOST) {
+        int64_t batch = g->batch - z < BATCH_MOST ? g->batch - z : BATCH_MOST;
+        for (int64_t m = 0; m < g->M && !status; m += ROWS_MOST / 4) {
+            int64_t M = g->M - m < ROWS_MOST / 4 ? g->M - m : ROWS_MOST / 4;
+            for (int64_t k = 0, n; k < g->K && !status; k += n) {
+                /* A remainder of one to three k goes through the slow variant by itself. */
+                n = g->K - k < K_MOST ? g->K - k : K_MOST;
+                if (fours && n >= 4)
+                    n = n / 4 * 4;
+                status = dispatch(g, fours && n % 4 == 0, m, M, k, n, z, batch, k == 0, k + n == g->K);
+            }
+        }
+    }
+    return status;
+}
+
+int gemm_column_sum(tain_tensor *x, int64_t rows, tain_tensor *out, bool add)
+{
+    int64_t n = tensor_last(x), shape[1] = { rows };
+    tain_tensor *ones = tensor_new(x->device, TAIN_F32, 1, shape);
+    struct gemm g = { .a = ones, .b = x, .c = out, .add = add, .M = 1, .N = n, .K = rows, .batch = 1,
+                      .a_pitch = (rows + 3) / 4 * 4, .b_pitch = tensor_pitch(x), .c_pitch = (n + 3) / 4 * 4 };
+    int status;
+
+    if (!ones)
+        return tain_error_status();
+    status = gpu_fill(x->device->gpu, &ones->storage->range, 0, (uint64_t)rows * 4, 0x3f800000);
+    if (!status)
+        status = gemm(&g);
+    tensor_unref(ones);
+    return status;
+}
+
+/* ---- Linear layers ---- */
+
+struct linear_params {
+    int32_t activation;
+};
+
+static int linear_infer(const struct op_call *c, tain_type *type, int *dims, int64_t *shape)
+{
+    const tain_tensor *x = c->in[0], *w = c->in[1], *b = c->inputs > 2 ? c->in[2] : NULL;
+
+    REQUIRE(x->dims >= 1, "linear: x must have at least one dimension");
+    REQUIRE(w->dims == 2, "linear: weight must have two dimensions; it is %s", tensor_text(w));
+    REQUIRE(w->type != TAIN_I32, "linear: weight holds integers");
+    REQUIRE(tensor_last(x) == w->shape[1], "linear: inner sizes differ: x is %s, weight is %s", tensor_text(x), tensor_text(w));
+    REQUIRE(!b || (b->dims == 1 && b->shape[0] == w->shape[0]), "linear: bias is %s, weight is %s", tensor_text(b ? b : w),
+            tensor_text(w));
+    *type = TAIN_F32;
+    *dims = x->dims;
+    memcpy(shape, x->shape, sizeof(x->shape));
+    shape[x->dims - 1] = w->shape[0];
+    return 0;
+}
+
+static int linear_forward(struct op_call *c)
+{
+    tain_tensor *x = c->in[0], *w = c->in[1];
+    const struct linear_params *p = (void *)c->params;
+
+    return gemm(&(struct gemm){
+        .a = x, .b = w, .bias = c->inputs > 2 ? c->in[2] : NULL, .c = c->out, .tb = true,
+        .activation = (enum gemm_activation)p->activation,
+        .M = tensor_rows(x), .N = w->shape[0], .K = w->shape[1], .batch = 1,
+        .a_pitch = tensor_pitch(x), .b_pitch = w->shape[1], .c_pitch = w->shape[0],
+    });
+}
+
+static int linear_backward(struct op_call *c)
+{
+    tain_tensor *x = c->in[0], *w = c->in[1], *dy = c->dout, *dx, *dw, *db;
+    int64_t rows = tensor_rows(x), n = w->shape[0], k = w->shape[1];
+    bool add;
+    int status = 0;
+
+    if (op_wants(c, 0)) {
+        if (!(dx = grad_target(x, &add)))
+            return tain_error_status();
+        status = gemm(&(struct gemm){ .a = dy, .b = w, .c = dx, .add = add, .M = rows, .N = k, .K = n, .batch = 1,
+                                      .a_pitch = n, .b_pitch = k, .c_pitch = tensor_pitch(dx) });
+    }
+    if (!status && op_wants(c, 1)) {
+        if (!(dw = grad_target(w, &add)))
+            return tain_error_status();
+        status = gemm(&(struct gemm){ .a = dy, .b = x, .c = dw, .ta = true, .add = add, .M = n, .N = k, .K = rows,
+                                      .batch = 1, .a_pitch = n, .b_pitch = tensor_pitch(x), .c_pitch = k });
+    }
+    if (!status && op_wants(c, 2)) {
+        if (!(db = grad_target(c->in[2], &add)))
+            return tain_error_status();
+        status = gemm_column_sum(dy, rows, db, add);
+    }
+    return status;
+}
+
+static const struct op op_linear = {
+    .name = "linear", .inputs = 2, .optional = 1, .any_stride = 1, .any_type = 2,
+    .infer = linear_infer, .forward = linear_forward, .backward = linear_backward,
+};
+
+tain_tensor *tain_linear(tain_tensor *x, tain_tensor *weight, tain_tensor *bias)
+{
+    struct linear_params p = { GEMM_NONE };
+    tain_tensor *dense, *y;
+
+    REQUIRE_OR_NULL(x, "linear: x is missing");
+    dense = tensor_pitch(x) < 0 ? op_contiguous(x) : tensor_ref(x);
+    if (!dense)
+        return NULL;
+    y = bias ? OP_RUN(&op_linear, &p, dense, weight, bias) : OP_RUN(&op_linear, &p, dense, weight);
+    tensor_unref(dense);
+    return y;
+}
+
+tain_tensor *op_linear_activated(tain_tensor *x, tain_tensor *weight, tain_tensor *bias, enum gemm_activation activation)
+{
+    struct linear_params p = { activation };
+
+    return bias ? OP_RUN(&op_linear, &p, x, weight, bias) : OP_RUN(&op_linear, &p, x, weight);
+}
+
+/* ---- General products ---- */
+
+/* A matrix operand: how its last two dimensions are stored, and how far its batches lie apart. */
+struct operand {
+    bool transposed;
+    int64_t pitch, batch_stride, batch;
+};
+
+/* False if the storage fits no such description. */
+static bool describe(const tain_tensor *t, struct operand *o)
+{
+    int64_t rows = t->shape[t->dims - 2], columns = t->shape[t->dims - 1];
+    int64_t rs = t->stride[t->dims - 2], cs = t->stride[t->dims - 1];
+    int64_t step = 0;
+
+    o->batch = 1;
+    o->batch_stride = 0;
+    for (int i = t->dims - 3; i >= 0; i--) {
+        if (t->shape[i] == 1)
+            continue;
+        if (o->batch == 1)
+            o->batch_stride = step = t->stride[i];
+        else if (t->stride[i] != step)
+            return false;
+        step *= t->shape[i];
+        o->batch *= t->shape[i];
+    }
+    if (cs == 1 || columns == 1) {
+        o->transposed = false;
+        o->pitch = rows == 1 ? columns : rs;
+        return rows == 1 || rs >= columns;
+    }
+    o->transposed = true;
+    o->pitch = cs;
+    return rs == 1 || rows == 1;
+}
+
+static int matmul_infer(const struct op_call *c, tain_type *type, int *dims, int64_t *shape)
+{
+    const tain_tensor *a = c->in[0], *b = c->in[1];
+
+    REQUIRE(a->dims >= 2 && b->dims >= 2, "matmul: a is %s, b is %s; both must have two dimensions or more", tensor_text(a),
+            tensor_text(b));
+    REQUIRE(a->shape[a->dims - 1] == b->shape[b->dims - 2], "matmul: inner sizes differ: a is %s, b is %s", tensor_text(a),
+            tensor_text(b));
+    REQUIRE(b->dims == a->dims && !memcmp(a->shape, b->shape, (size_t)(a->dims - 2) * sizeof(int64_t)),
+            "matmul: leading sizes differ: a is %s, b is %s", tensor_text(a), tensor_text(b));
+    *type = TAIN_F32;
+    *dims = a->dims;
+    memcpy(shape, a->shape, sizeof(a->shape));
+    shape[a->dims - 1] = b->shape[b->dims - 1];
+    return 0;
+}
+
+/* c (=|+=) a * b, each seen as it is or transposed once more. */
+static int product(tain_tensor *a, bool flip_a, tain_tensor *b, bool flip_b, tain_tensor *c, bool add)
+{
+    struct operand oa, ob, oc;
+    tain_tensor *da = NULL, *db = NULL;
+    int64_t M = c->shape[c->dims - 2], N = c->shape[c->dims - 1];
+    int64_t K = a->shape[flip_a ? a->dims - 2 : a->dims - 1];
+    int status;
+
+    if (!describe(a, &oa)) {
+        if (!(a = da = op_contiguous(a)))
+            return tain_error_status();
+        describe(a, &oa);
+    }
+    if (!describe(b, &ob)) {
+        if (!(b = db = op_contiguous(b))) {
+            tensor_unref(da);
+            return tain_error_status();
+        }
+        describe(b, &ob);
+    }
+    describe(c, &oc);
+    status = gemm(&(struct gemm){
+        .a = a, .b = b, .c = c, .ta = oa.transposed != flip_a, .tb = ob.transposed != flip_b, .add = add,
+        .M = M, .N = N, .K = K, .batch = oc.batch, .a_pitch = oa.pitch, .b_pitch = ob.pitch, .c_pitch = oc.pitch,
+        .a_batch = oa.batch_stride, .b_batch = ob.batch_stride, .c_batch = oc.batch_stride,
+    });
+    tensor_unref(da);
+    tensor_unref(db);
+    return status;
+}
+
+static int matmul_forward(struct op_call *c)
+{
+    return product(c->in[0], false, c->in[1], false, c->out, false);
+}
+
+static int matmul_backward(struct op_call *c)
+{
+    tain_tensor *a = c->in[0], *b = c->in[1], *g;
+    bool add, grad = c->device->grad;
+    int status = 0;
+
+    c->device->grad = false;
+    if (op_wants(c, 0)) {
+        g = grad_target(a, &add);
+        status = g ? product(c->dout, false, b, true, g, add) : tain_error_status();
+    }
+    if (!status && op_wants(c, 1)) {
+        g = grad_target(b, &add);
+        status = g ? product(a, true, c->dout, false, g, add) : tain_error_status();
+    }
+    c->device->grad = grad;
+    return status;
+}
+
+static const struct op op_matmul = {
+    .name = "matmul", .inputs = 2, .any_stride = 3, .infer = matmul_infer, .forward = matmul_forward, .backward = matmul_backward,
+};
+
+tain_tensor *tain_matmul(tain_tensor *a, tain_tensor *b)
+{
+    tain_tensor *flat, *y, *out;
+    int64_t shape[TENSOR_DIMS];
+
+    REQUIRE_OR_NULL(a, "matmul: a is missing");
+    REQUIRE_OR_NULL(b, "matmul: b is missing");
+    if (a->dims <= 2 || b->dims != 2)
+        return OP_RUN0(&op_matmul, a, b);
+    /* One matrix b for all of a's batches: a is one tall matrix. */
+    flat = tain_reshape(a, 2, (int64_t[]){ -1, tensor_last(a) });
+    y = flat ? OP_RUN0(&op_matmul, flat, b) : NULL;
+    memcpy(shape, a->shape, sizeof(shape));
+    shape[a->dims - 1] = b->shape[1];
+    out = y ? tain_reshape(y, a->dims, shape) : NULL;
+    tensor_unref(flat);
+    tensor_unref(y);
+    return out;
+}

@@ -1,0 +1,29 @@
+/* matmul.h - the product underneath linear, matmul and convolution of one pixel. */
+#ifndef TAIN_OP_MATMUL_H
+#define TAIN_OP_MATMUL_H
+
+#include "op/op.h"
+
+enum gemm_activation { GEMM_NONE, GEMM_SILU, GEMM_GELU, GEMM_GELU_TANH };
+
+/* c[M,N] (=|+=) activation(op(a)[M,K] * op(b)[K,N] + bias[N]), `batch` times. Pitches and batch
+ * strides are in elements. a, c and bias are f32; b may be f16 or bf16. */
+struct gemm {
+    tain_tensor *a, *b, *bias, *c; /* bias may be NULL */
+    bool ta;                       /* a is stored [K][M] */
+    bool tb;                       /* b is stored [N][K] */
+    bool add;
+    enum gemm_activation activation;
+    int64_t M, N, K, batch;
+    int64_t a_pitch, b_pitch, c_pitch, a_batch, b_batch, c_batch;
+};
+
+int gemm(const struct gemm *g);
+
+/* A linear layer with its activation in the same dispatch. Not for training. */
+tain_tensor *op_linear_activated(tain_tensor *x, tain_tensor *weight, tain_tensor *bias, enum gemm_activation activation);
+
+/* out[N] (=|+=) the sum over the rows of x[rows, N]. */
+int gemm_column_sum(tain_tensor *x, int64_t rows, tain_tensor *out, bool add);
+
+#endif

@@ -1,0 +1,248 @@
+// attention: y = softmax(q k^T scale + mask) v without ever storing the scores.
+//
+//   FORWARD  a lane owns a query: its q, its sum of v, its running maximum and sum of exponentials.
+//   DQ       a lane owns a query: p = exp(s - lse), ds = p (dy.v - delta), dq += ds k.
+//            delta = dy.y is left for DKV.
+//   DKV      a lane owns a key: dv += p dy, dk += ds q.
+//
+// The rows that all lanes need (keys and values; in DKV queries and dy) are fetched by the lanes
+// together, one texel each, and handed round by shuffles with constant lane numbers.
+//
+// The mask is a rule: query i sees key j if j <= reach(i), and segment(j) is 0 or segment(i);
+// a negative segment hides a key from all. RULES 0 none, 1 causal (reach(i) = i + past),
+// 2 reach and segment are read.
+//
+//! variants: FORWARD DQ DKV
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
+#extension GL_KHR_shader_subgroup_shuffle : require
+#include "lib/io.glsl"
+
+layout(constant_id = 2) const uint SIZE = 32; // of a head
+layout(constant_id = 3) const uint RULES = 0;
+layout(constant_id = 4) const uint ADD = 0;   // bit 0 to the first output, bit 1 to the second
+layout(constant_id = 5) const uint LSE = 0;   // FORWARD: keep log sum exp
+layout(constant_id = 6) const uint STEP = 4;  // rows handled in one turn of the loop
+
+// Strides in texels: of a token, of a head, of a batch row.
+layout(push_constant) uniform Push {
+#if defined(FORWARD)
+    uint q_at, k_at, v_at, rule_at, y_at, lse_at;
+    uint q_t, q_h, q_b, k_t, k_h, k_b, y_t, y_h, y_b;
+#elif defined(DQ)
+    uint q_at, k_at, v_at, rule_at, dy_at, y_at, dq_at, stat_at;
+    uint q_t, q_h, q_b, k_t, k_h, k_b, y_t, y_h, y_b, d_t, d_h, d_b;
+#else
+    uint q_at, k_at, v_at, rule_at, dy_at, stat_at, dk_at, dv_at;
+    uint q_t, q_h, q_b, k_t, k_h, k_b, y_t, y_h, y_b, d_t, d_h, d_b;
+#endif
+    uint queries, keys, heads, group; // group: query heads that share a key head
+    uint past;                        // queries start this far behind the first key
+    float scale;
+} p;
+
+IN4(0, q);
+IN4(1, k);
+IN4(2, v);
+IN1U(3, rule); // [B, keys] segments, then [B, queries] packed (reach, segment)
+#if defined(FORWARD)
+OUT4(4, y);
+OUT1(5, lse);
+#elif defined(DQ)
+IN4(4, dy);
+IN4(5, y);
+OUT4(6, dq);
+OUT1(7, stat); // [2][B, H, T]: lse, then delta
+#else
+IN4(4, dy);
+IN1(5, stat);
+OUT4(6, dk);
+OUT4(7, dv);
+#endif
+
+const uint W = SIZE / 4;                              // texels of a row
+const uint LOADS = (STEP * W + LANES - 1) / LANES;    // that bring STEP rows
+
+float dot_row(vec4 a[W], vec4 rows[LOADS], uint r)
+{
+    vec4 s = vec4(0);
+    [[unroll]] for (uint c = 0; c < W; c++)
+        s += a[c] * subgroupShuffle(rows[(r * W + c) / LANES], (r * W + c) % LANES);
+    return s.x + s.y + s.z + s.w;
+}
+
+// The mask of a query: how far it sees, and its segment.
+struct Rule {
+    uint reach;
+    int segment;
+};
+
+Rule rule_of(uint b, uint i, uint batches)
+{
+    if (RULES == 1)
+        return Rule(i + p.past, 0);
+    if (RULES == 2) {
+        uint at = p.rule_at + batches * p.keys + (b * p.queries + i) * 2;
+        return Rule(GET1U(rule, at), int(GET1U(rule, at + 1)));
+    }
+    return Rule(0xffffffffu, 0);
+}
+
+bool sees(Rule r, uint j, int segment)
+{
+    return j <= r.reach && (RULES != 2 || segment == 0 || (segment > 0 && segment == r.segment));
+}
+
+int segment_of(uint b, uint j)
+{
+    return RULES == 2 ? int(GET1U(rule, p.rule_at + b * p.keys + j)) : 0;
+}
+
+#ifndef DKV
+void main()
+{
+    uint lane = gl_SubgroupInvocationID;
+    uint bh = gl_WorkGroupID.y + 32768 * gl_WorkGroupID.z;
+    uint b = bh / p.heads, h = bh % p.heads, i0 = gl_WorkGroupID.x * LANES;
+    uint batches = p.group >> 16, group = p.group & 0xffffu;
+    if (b >= batches)
+        return;
+    uint i = min(i0 + lane, p.queries - 1);
+    uint q_row = (p.q_at >> 2) + b * p.q_b + h * p.q_h + i * p.q_t;
+    uint k_base = (p.k_at >> 2) + b * p.k_b + h / group * p.k_h;
+    uint v_base = (p.v_at >> 2) + b * p.k_b + h / group * p.k_h;
+    Rule mine = rule_of(b, i, batches);
+    uint end = RULES == 1 ? min(p.keys, min(i0 + LANES, p.queries) + p.past) : p.keys;
+    vec4 qr[W];
+    [[unroll]] for (uint c = 0; c < W; c++)
+        qr[c] = GET4(q, q_row + c);
+#ifdef FORWARD
+    vec4 sum[W];
+    float most = -3.0e38, total = 0.0;
+    [[unroll]] for (uint c = 0; c < W; c++)
+        sum[c] = vec4(0);
+#else
+    uint y_row = b * p.y_b + h * p.y_h + i * p.y_t;
+    vec4 g[W], sum[W];
+    vec4 d4 = vec4(0);
+    [[unroll]] for (uint c = 0; c < W; c++) {
+        g[c] = GET4(dy, (p.dy_at >> 2) + y_row + c);
+        d4 += g[c] * GET4(y, (p.y_at >> 2) + y_row + c);
+        sum[c] = vec4(0);
+    }
+    float delta = d4.x + d4.y + d4.z + d4.w;
+    float base = stat.at[p.stat_at + bh * p.queries + i];
+#endif
+    for (uint j0 = 0; j0 < end; j0 += STEP) {
+        vec4 kr[LOADS], vr[LOADS];
+        [[unroll]] for (uint n = 0; n < LOADS; n++) {
+            uint t = n * LANES + lane;
+            uint row = min(j0 + t / W, p.keys - 1) * p.k_t + t % W;
+            kr[n] = GET4(k, k_base + row);
+            vr[n] = GET4(v, v_base + row);
+        }
+        float s[STEP];
+        [[unroll]] for (uint r = 0; r < STEP; r++) {
+            bool see = sees(mine, j0 + r, segment_of(b, min(j0 + r, p.keys - 1))) && j0 + r < p.keys;
+            float d = dot_row(qr, kr, r) * p.scale; // by all lanes: it shuffles
+            s[r] = see ? d : -3.0e38;
+        }
+#ifdef FORWARD
+        float top = most;
+        [[unroll]] for (uint r = 0; r < STEP; r++)
+            top = max(top, s[r]);
+        float fade = exp(most - top);
+        most = top;
+        total *= fade;
+        [[unroll]] for (uint c = 0; c < W; c++)
+            sum[c] *= fade;
+        [[unroll]] for (uint r = 0; r < STEP; r++) {
+            float e = s[r] > -2.9e38 ? exp(s[r] - top) : 0.0;
+            total += e;
+            [[unroll]] for (uint c = 0; c < W; c++)
+                sum[c] += e * subgroupShuffle(vr[(r * W + c) / LANES], (r * W + c) % LANES);
+        }
+#else
+        [[unroll]] for (uint r = 0; r < STEP; r++) {
+            float e = s[r] > -2.9e38 ? exp(s[r] - base) : 0.0;
+            float ds = e * (dot_row(g, vr, r) - delta) * p.scale;
+            [[unroll]] for (uint c = 0; c < W; c++)
+                sum[c] += ds * subgroupShuffle(kr[(r * W + c) / LANES], (r * W + c) % LANES);
+        }
+#endif
+    }
+    if (i0 + lane >= p.queries)
+        return;
+#ifdef FORWARD
+    float factor = total > 0.0 ? 1.0 / total : 0.0; // a query that sees nothing gives 0
+    uint at = (p.y_at >> 2) + b * p.y_b + h * p.y_h + i * p.y_t;
+    [[unroll]] for (uint c = 0; c < W; c++)
+        y.at[at + c] = sum[c] * factor;
+    if (LSE != 0)
+        lse.at[p.lse_at + bh * p.queries + i] = most + log(max(total, 1e-37));
+#else
+    uint at = (p.dq_at >> 2) + b * p.d_b + h * p.d_h + i * p.d_t;
+    [[unroll]] for (uint c = 0; c < W; c++)
+        dq.at[at + c] = (ADD & 1u) != 0u ? dq.at[at + c] + sum[c] : sum[c];
+    stat.at[p.stat_at + (batches * p.heads + bh) * p.queries + i] = delta;
+#endif
+}
+
+#else
+
+void main()
+{
+    uint lane = gl_SubgroupInvocationID;
+    uint batches = p.group >> 16, group = p.group & 0xffffu, kv_heads = p.heads / group;
+    uint bh = gl_WorkGroupID.y + 32768 * gl_WorkGroupID.z;
+    uint b = bh / kv_heads, hk = bh % kv_heads, j0 = gl_WorkGroupID.x * LANES;
+    if (b >= batches)
+        return;
+    uint j = min(j0 + lane, p.keys - 1);
+    uint k_row = b * p.k_b + hk * p.k_h + j * p.k_t;
+    int segment = segment_of(b, j);
+    vec4 kk[W], vv[W], dks[W], dvs[W];
+    [[unroll]] for (uint c = 0; c < W; c++) {
+        kk[c] = GET4(k, (p.k_at >> 2) + k_row + c);
+        vv[c] = GET4(v, (p.v_at >> 2) + k_row + c);
+        dks[c] = vec4(0);
+        dvs[c] = vec4(0);
+    }
+    // Under the causal rule the first query that sees any of these keys is known.
+    uint first = RULES == 1 && j0 > p.past ? (j0 - p.past) / STEP * STEP : 0;
+    for (uint n = 0; n < group; n++) {
+        uint h = hk * group + n;
+        uint q_base = (p.q_at >> 2) + b * p.q_b + h * p.q_h;
+        uint y_base = (p.dy_at >> 2) + b * p.y_b + h * p.y_h;
+        uint s_base = p.stat_at + (b * p.heads + h) * p.queries, d_base = s_base + batches * p.heads * p.queries;
+        for (uint i0 = first; i0 < p.queries; i0 += STEP) {
+            vec4 qr[LOADS], gr[LOADS];
+            [[unroll]] for (uint m = 0; m < LOADS; m++) {
+                uint t = m * LANES + lane, i = min(i0 + t / W, p.queries - 1);
+                qr[m] = GET4(q, q_base + i * p.q_t + t % W);
+                gr[m] = GET4(dy, y_base + i * p.y_t + t % W);
+            }
+            [[unroll]] for (uint r = 0; r < STEP; r++) {
+                uint i = min(i0 + r, p.queries - 1);
+                bool see = sees(rule_of(b, i, batches), j, segment) && i0 + r < p.queries;
+                float d = dot_row(kk, qr, r) * p.scale;
+                float e = see ? exp(d - GET1(stat, s_base + i)) : 0.0;
+                float ds = e * (dot_row(vv, gr, r) - GET1(stat, d_base + i)) * p.scale;
+                [[unroll]] for (uint c = 0; c < W; c++) {
+                    dvs[c] += e * subgroupShuffle(gr[(r * W + c) / LANES], (r * W + c) % LANES);
+                    dks[c] += ds * subgroupShuffle(qr[(r * W + c) / LANES], (r * W + c) % LANES);
+                }
+            }
+        }
+    }
+    if (j0 + lane >= p.keys)
+        return;
+    uint at = b * p.d_b + hk * p.d_h + j * p.d_t;
+    [[unroll]] for (uint c = 0; c < W; c++) {
+        uint ka = (p.dk_at >> 2) + at + c, va = (p.dv_at >> 2) + at + c;
+        dk.at[ka] = (ADD & 1u) != 0u ? dk.at[ka] + dks[c] : dks[c];
+        dv.at[va] = (ADD & 2u) != 0u ? dv.at[va] + dvs[c] : dvs[c];
+    }
+}
+#endif

@@ -1,0 +1,229 @@
+// matmul: C[M,N] = A[M,K] * B[K,N], with A stored as it is or transposed ([K][M]), B as [K][N] or as
+// [N][K] like the weights of a linear layer; batched in z. Epilogue: + bias[N], activation, += C.
+//
+// The shape that is fast on the CPU driver and right everywhere: a workgroup is one subgroup and
+// makes a tile of TM rows by 4*LANES columns. A lane owns four columns, so a row of the tile is one
+// vec4 a lane. Per step of four k, the lanes fetch A together, one texel each, and every element
+// reaches all lanes by a shuffle whose lane number is a constant; that costs nothing on CPUs.
+//
+// Out of range rows and columns are read from the last row or column that exists and not stored.
+// V1 is for pitches or sizes that are no multiple of four.
+//
+//! variants: V4 V1
+//! variants: B_F32 B_F16 B_BF16
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
+#extension GL_KHR_shader_subgroup_shuffle : require
+#include "lib/io.glsl"
+
+layout(constant_id = 2) const uint TM = 32;    // rows of a tile
+layout(constant_id = 3) const uint TA = 0;     // A is stored [K][M]
+layout(constant_id = 4) const uint TB = 0;     // B is stored [N][K]
+layout(constant_id = 5) const uint UNROLL = 1; // steps of four k in the loop body; divides K/4
+layout(constant_id = 6) const uint ADD = 0;
+layout(constant_id = 7) const uint BIAS = 0;
+layout(constant_id = 8) const uint ACTIVATION = 0; // 0 none, 1 silu, 2 gelu (erf), 3 gelu (tanh)
+
+layout(push_constant) uniform Push {
+    uint a_at, b_at, bias_at, c_at, M, N, K, a_pitch, b_pitch, c_pitch, a_batch, b_batch, c_batch;
+} p;
+
+#ifdef V4
+IN4(0, A);
+IN4(2, bias);
+OUT4(3, C);
+#else
+IN1(0, A);
+IN1(2, bias);
+OUT1(3, C);
+#endif
+#ifdef B_F32
+#ifdef V4
+IN4(1, B);
+#else
+IN1(1, B);
+#endif
+#else
+IN1U(1, B);
+#endif
+
+// Rows of A that one load of the subgroup brings.
+const uint NA = (TM + LANES - 1) / LANES;
+
+#ifdef B_F32
+float b_one(uint i) // element i of the block
+{
+#ifdef V4
+    return 0.0; // not used
+#else
+    return GET1(B, i);
+#endif
+}
+#else
+vec2 halves(uint w)
+{
+#ifdef B_BF16
+    return uintBitsToFloat(uvec2(w << 16, w & 0xffff0000u));
+#else
+    return unpackHalf2x16(w);
+#endif
+}
+float b_one(uint i) // i counts 16-bit elements
+{
+    vec2 v = halves(GET1U(B, i >> 1));
+    return (i & 1u) != 0u ? v.y : v.x;
+}
+#endif
+
+// Four values from element i on; i is a multiple of four.
+vec4 b_four(uint i)
+{
+#ifdef B_F32
+#ifdef V4
+    return GET4(B, i >> 2);
+#else
+    return vec4(0);
+#endif
+#else
+    return vec4(halves(GET1U(B, i >> 1)), halves(GET1U(B, (i >> 1) + 1)));
+#endif
+}
+
+vec4 activate(vec4 v)
+{
+    if (ACTIVATION == 1)
+        return v / (1.0 + exp(-v));
+    if (ACTIVATION == 2) {
+        vec4 x = abs(v) * 0.7071067812, t = 1.0 / (1.0 + 0.3275911 * x);
+        vec4 s = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t;
+        return 0.5 * v * (1.0 + sign(v) * (1.0 - s * exp(-x * x)));
+    }
+    if (ACTIVATION == 3) {
+        vec4 u = 0.7978845608 * (v + 0.044715 * v * v * v), e = exp(-2.0 * abs(u));
+        return 0.5 * v * (1.0 + sign(u) * (1.0 - e) / (1.0 + e));
+    }
+    return v;
+}
+
+void main()
+{
+    uint lane = gl_SubgroupInvocationID;
+    uint m0 = gl_WorkGroupID.y * TM, n0 = gl_WorkGroupID.x * 4 * LANES, batch = gl_WorkGroupID.z;
+    uint column = n0 + 4 * lane;
+    vec4 acc[TM];
+    uint a_from[NA], b_from[4];
+
+    [[unroll]] for (uint i = 0; i < TM; i++)
+        acc[i] = vec4(0);
+
+    // Where each lane starts to read, in elements; the loop adds to it.
+#ifdef B_F32
+    uint b_base = p.b_at + batch * p.b_batch;
+#else
+    uint b_base = p.b_at * 2 + batch * p.b_batch;
+#endif
+    uint a_base = p.a_at + batch * p.a_batch;
+    [[unroll]] for (uint i = 0; i < NA; i++) {
+        if (TA == 0)
+            a_from[i] = a_base + min(m0 + i * LANES + lane, p.M - 1) * p.a_pitch;
+        else
+            a_from[i] = a_base + (lane / (LANES / 4)) * p.a_pitch;
+    }
+    [[unroll]] for (uint q = 0; q < 4; q++)
+        b_from[q] = TB != 0 ? b_base + min(column + q, p.N - 1) * p.b_pitch
+#ifdef V4
+                            : b_base + q * p.b_pitch + min(column, (p.N - 1) & ~3u);
+#else
+                            : b_base + q * p.b_pitch;
+#endif
+
+    uint steps = (p.K + 3) / 4;
+    for (uint step = 0; step < steps; step += UNROLL) {
+        [[unroll]] for (uint u = 0; u < UNROLL; u++) {
+            uint k = 4 * (step + u);
+            vec4 a[NA], b[4], bk[4];
+            [[unroll]] for (uint i = 0; i < NA; i++) {
+                uint row = m0 + i * LANES + 4 * (lane % (LANES / 4)); // where A is transposed
+#ifdef V4
+                if (TA == 0)
+                    a[i] = GET4(A, (a_from[i] + k) >> 2);
+                else
+                    a[i] = GET4(A, (a_from[i] + k * p.a_pitch + min(row, p.M - 4)) >> 2);
+#else
+                if (TA == 0) {
+                    [[unroll]] for (uint e = 0; e < 4; e++)
+                        a[i][e] = k + e < p.K ? GET1(A, a_from[i] + min(k + e, p.K - 1)) : 0.0;
+                } else {
+                    uint kk = k + lane / (LANES / 4);
+                    [[unroll]] for (uint e = 0; e < 4; e++)
+                        a[i][e] = kk < p.K ? GET1(A, a_base + min(kk, p.K - 1) * p.a_pitch + min(row + e, p.M - 1)) : 0.0;
+                }
+#endif
+            }
+            [[unroll]] for (uint q = 0; q < 4; q++) {
+#ifdef V4
+                b[q] = TB != 0 ? b_four(b_from[q] + k) : b_four(b_from[q] + k * p.b_pitch);
+#else
+                [[unroll]] for (uint e = 0; e < 4; e++) {
+                    uint kk = TB != 0 ? k + e : k + q;
+                    b[q][e] = kk >= p.K ? 0.0
+                              : TB != 0 ? b_one(b_from[q] + kk)
+                                        : b_one(b_base + kk * p.b_pitch + min(column + e, p.N - 1));
+                }
+#endif
+            }
+            if (TB != 0) {
+                bk[0] = vec4(b[0].x, b[1].x, b[2].x, b[3].x);
+                bk[1] = vec4(b[0].y, b[1].y, b[2].y, b[3].y);
+                bk[2] = vec4(b[0].z, b[1].z, b[2].z, b[3].z);
+                bk[3] = vec4(b[0].w, b[1].w, b[2].w, b[3].w);
+            } else {
+                bk[0] = b[0];
+                bk[1] = b[1];
+                bk[2] = b[2];
+                bk[3] = b[3];
+            }
+            // Row outermost: one accumulator stays in a register while the four texels of B are used.
+            [[unroll]] for (uint r = 0; r < TM; r++) {
+                vec4 sum = acc[r];
+                [[unroll]] for (uint e = 0; e < 4; e++) {
+                    float v = TA == 0 ? subgroupShuffle(a[r / LANES][e], r % LANES)
+                                      : subgroupShuffle(a[r / LANES][r % 4], e * (LANES / 4) + (r % LANES) / 4);
+                    sum += v * bk[e];
+                }
+                acc[r] = sum;
+            }
+        }
+    }
+
+    if (column >= p.N)
+        return;
+    vec4 add = vec4(0);
+#ifdef V4
+    if (BIAS != 0)
+        add = GET4(bias, (p.bias_at + column) >> 2);
+    uint at = (p.c_at + batch * p.c_batch + m0 * p.c_pitch + column) >> 2;
+    [[unroll]] for (uint r = 0; r < TM; r++)
+        if (m0 + r < p.M) {
+            vec4 v = activate(acc[r] + add);
+            if (ADD != 0)
+                v += C.at[at + r * (p.c_pitch >> 2)];
+            C.at[at + r * (p.c_pitch >> 2)] = v;
+        }
+#else
+    if (BIAS != 0)
+        [[unroll]] for (uint e = 0; e < 4; e++)
+            add[e] = GET1(bias, p.bias_at + min(column + e, p.N - 1));
+    uint at = p.c_at + batch * p.c_batch + m0 * p.c_pitch + column;
+    [[unroll]] for (uint r = 0; r < TM; r++)
+        if (m0 + r < p.M) {
+            vec4 v = activate(acc[r] + add);
+            [[unroll]] for (uint e = 0; e < 4; e++)
+                if (column + e < p.N) {
+                    uint i = at + r * p.c_pitch + e;
+                    C.at[i] = ADD != 0 ? v[e] + C.at[i] : v[e];
+                }
+        }
+#endif
+}
