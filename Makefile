@@ -36,13 +36,14 @@ clean:
 
 .PHONY: all help install-needs clean test asan validate check-header manual
 ifneq ($(MISSING),)
-ifeq ($(filter-out test asan validate demo check-header,$(or $(MAKECMDGOALS),all)),)
-$(MAKECMDGOALS): # what pkg-config says is needed while make reads this file: install, start again
-	.ci/setup
-	@$(MAKE) --no-print-directory $@
-else
+ifneq ($(INSTALLED),)
+$(error still missing: $(MISSING))
+else ifeq ($(filter test asan validate check-header demo,$(MAKECMDGOALS)),)
 $(error missing: $(MISSING). Try  make install-needs)
 endif
+$(MAKECMDGOALS): # pkg-config answers while make reads this file: install, then start again
+	@.ci/setup
+	@$(MAKE) --no-print-directory INSTALLED=yes $@
 else
 
 FLAGS    := -std=gnu11 -Wall -Wextra -Werror -Wno-missing-field-initializers -fvisibility=hidden -MMD -MP \
@@ -56,7 +57,7 @@ EXTRA    := $(if $(filter asan,$(MODE)),$B/tests/sanitize.o)
 LIBRARY  := $(filter-out $B/core/host/%,$(OBJECTS))
 BOUND    := $(addprefix $B/lua/tain/,cdef.lua ops.lua names.lua)
 MODULES  := $(sort $(wildcard lua/tain/*.lua lua/tain/*/*.lua)) $(BOUND)
-TESTS    := $(patsubst %.c,$B/%,$(wildcard $(addprefix tests/,$(addsuffix .c,$(subst %,*,$T)))))
+TESTS    := $(patsubst %.c,$B/%,$(filter tests/$T.c,$(wildcard tests/*/*.c)))
 
 all: $B/tain
 
