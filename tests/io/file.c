@@ -20,7 +20,10 @@ static bool now(int e)
     return true;
 }
 
-static int bad_open(const char *p, int flags, mode_t m) { return now(EACCES) ? -1 : real.open(p, flags, m); }
+static int bad_open(const char *p, int flags, mode_t m)
+{
+    return now(EACCES) ? -1 : real.open(p, flags, m);
+}
 static int bad_fstat(int fd, struct stat *s) { return now(EIO) ? -1 : real.fstat(fd, s); }
 static ssize_t bad_pread(int fd, void *p, size_t n, off_t at)
 {
