@@ -221,6 +221,25 @@ operator("div", function(a, b) return Tensor.div(a, b) end, function(a, n) retur
   function(n, b) return Tensor.scale(Tensor.reciprocal(b), n) end)
 function Tensor.__unm(a) return Tensor.neg(a) end
 
+-- Comparisons, and the choice by mask, take numbers too: `x:gt(0)`, `mask:where(x, 0)`.
+for _, name in ipairs { "gt", "ge", "lt", "le", "eq", "where" } do
+  local made = Tensor[name]
+  Tensor[name] = function(x, a, b)
+    if type(a) == "number" then a = tensor.tensor(a) end
+    if type(b) == "number" then b = tensor.tensor(b) end
+    return made(x, a, b)
+  end
+end
+
+-- `x:sum()` is of all elements, `x:sum(dim, keep)` along one dimension.
+for _, name in ipairs { "sum", "mean" } do
+  local all, one = Tensor[name], Tensor[name .. "_dim"]
+  Tensor[name] = function(x, dim, keep)
+    if dim == nil then return all(x) end
+    return one(x, dim, keep)
+  end
+end
+
 -- ---- Gradients, and when temporaries end ----
 
 --- Makes this tensor a leaf of the tape, whose gradient is computed and kept.
