@@ -56,7 +56,9 @@ OBJECTS  := $(CORE:%.c=$B/%.o) $B/shaders.o
 EXTRA    := $(if $(filter asan,$(MODE)),$B/tests/sanitize.o)
 LIBRARY  := $(filter-out $B/core/host/%,$(OBJECTS))
 BOUND    := $(addprefix $B/lua/tain/,cdef.lua ops.lua names.lua)
-MODULES  := $(sort $(wildcard lua/tain/*.lua lua/tain/*/*.lua)) $(BOUND)
+LUA      := $(sort $(wildcard lua/tain/*.lua lua/tain/*/*.lua))
+MODULES  := $(LUA) $(BOUND) $B/lua/tain/topics.lua
+TEXTS    := $(LUA) $(wildcard recipes/*.lua README.md */README.md */*/README.md)
 TESTS    := $(patsubst %.c,$B/%,$(filter tests/$T.c,$(wildcard tests/*/*.c)))
 
 all: $B/tain
@@ -77,6 +79,11 @@ $B/%.o: %.c
 $(BOUND) $B/lua/tain/manual.md $B/lua/tain/library.lua &: include/tain.h lua/gen/bind.lua
 	@mkdir -p $(@D)
 	$(Q)$(LUAJIT) lua/gen/bind.lua $< $(@D)
+
+$B/lua/tain/topics.lua $B/manual.md &: lua/gen/manual.lua $B/lua/tain/manual.md $(TEXTS)
+	$(Q)$(LUAJIT) lua/gen/manual.lua $B $(TEXTS)
+
+manual: $B/manual.md
 
 $B/modules.c: lua/gen/embed.lua $(MODULES)
 	$(Q)$(LUAJIT) lua/gen/embed.lua $@ $(MODULES)

@@ -26,11 +26,16 @@ return {
   run = function(arguments)
     local name = arguments[1]
     if not name then return overview() end
-    local names = require "tain.names"
-    local short = name:gsub("^tain[_.]", ""):gsub("^Tensor[.:]", ""):gsub("^tensor[.:]", "")
-    local text = names[name] or names[short] or names["tain_" .. short]
+    local names, topics = require "tain.names", require "tain.topics"
+    local short = name:gsub("^tain[_.]", ""):gsub("^[Tt]ensor[.:]", "")
+    local text = topics[name] or topics["tain." .. short] or topics["Tensor:" .. short]
+      or names[name] or names[short] or names["tain_" .. short]
     if not text then
-      io.stderr:write("tain: nothing is called ", name, check.suggest(short, names), "\n")
+      local known = {}
+      for _, from in ipairs { names, topics } do
+        for one in pairs(from) do known[#known + 1] = (one:gsub("^tain[_.]", "")) end
+      end
+      io.stderr:write("tain: nothing is called ", name, check.suggest(short, known), "\n")
       return 2
     end
     io.write(text, text:find("\n$") and "" or "\n")
