@@ -632,5 +632,13 @@ tain_tensor *tain_log_softmax(tain_tensor *x, int32_t dim);
 /// @return a new f32 tensor [..]
 tain_tensor *tain_token_logprob(tain_tensor *logits, tain_tensor *target);
 
+/// Takes rows of a table.
+///
+/// @param table [rows, channels], any float type
+/// @param index i32, of at most 5 dimensions
+/// @return a new f32 tensor: the index's shape, then channels; rows of an index out of range that only
+///         the device knows are no numbers
+tain_tensor *tain_embed(tain_tensor *table, tain_tensor *index);
+
 #pragma GCC visibility pop
 #endif
