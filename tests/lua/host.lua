@@ -104,6 +104,21 @@ expect("cd " .. folder .. "; $tain m.lua", 1, "s.lua:1: unexpected symbol")
 write("b.lua", string.dump(function() end))
 expect("$tain " .. folder .. "/b.lua", 1, "wrong mode")
 
+-- tain check: this machine; a folder that is whole, and one that is not.
+expect("$tain check", 0, "gradients: ")
+expect("$tain check a b", 2, "one folder")
+expect("$tain check /nonexistent", 1, "WRONG   /nonexistent/config.json: No such file")
+write("inner/config.json", '{"model_type":"toy"}')
+write("inner/tokenizer.json", "{}")
+local head = '{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
+local weights = string.char(#head, 0, 0, 0, 0, 0, 0, 0) .. head .. ("x"):rep(8)
+write("inner/model.safetensors", weights)
+expect("$tain check " .. folder .. "/inner", 0, "model.safetensors: 1 tensors")
+write("inner/model.safetensors", weights:sub(1, -2))
+expect("$tain check " .. folder .. "/inner", 1, "the download did not end")
+write("inner/model.safetensors", weights:sub(1, 20))
+expect("$tain check " .. folder .. "/inner", 1, "a header of 54 bytes in a file of 20")
+
 -- Signals: the first ends at the next safe point, or after two seconds anywhere in interpreted code;
 -- the second ends at once. The exit code is 130.
 local function signalled(code_, script)

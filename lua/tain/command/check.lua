@@ -1,0 +1,184 @@
+--- tain check: whether this machine computes, and whether a folder holds a whole model.
+---
+--- Nothing is loaded. What goes wrong with models is nearly always a download that did not end or a
+--- file that is missing, and a table of contents beside a file's length shows both.
+
+local ffi = require "ffi"
+local json = require "tain.json"
+local tain = require "tain.init"
+
+local wrong = 0
+
+local function say(ok, format, ...)
+  if not ok then wrong = wrong + 1 end
+  print((ok and "ok      " or "WRONG   ") .. format:format(...))
+end
+
+local function close(a, b)
+  return math.abs(a - b) <= 1e-4 * math.max(1, math.abs(b))
+end
+
+-- A little arithmetic and its gradient, against the same in Lua.
+local function check_device()
+  say(true, "%s", tain.device())
+  local random = tain.random(1)
+  local rows, want = {}, 0
+  for i = 1, 64 do
+    rows[i] = {}
+    for j = 1, 129 do
+      local x = 4 * random:uniform() - 2
+      rows[i][j] = x
+      want = want + x / (1 + math.exp(-x))
+    end
+  end
+  local x = tain.tensor(rows, { grad = true })
+  local got = tain.backward(function() return x:silu():sum() end)
+  say(close(got, want), "arithmetic: %.6g, expected %.6g", got, want)
+  local slope, value = x:grad():numbers()[1], rows[1][1]
+  local s = 1 / (1 + math.exp(-value))
+  say(close(slope, s + value * s * (1 - s)), "gradients: %.6g, expected %.6g", slope, s + value * s * (1 - s))
+  local a, b = tain.tensor { { 1, 2 }, { 3, 4 } }, tain.tensor { { 5, 6 }, { 7, 8 } }
+  local product = a:matmul(b):numbers()
+  say(product[1] == 19 and product[4] == 50, "products: %g and %g, expected 19 and 50", product[1], product[4])
+end
+
+local widths = {
+  F64 = 8, I64 = 8, U64 = 8, F32 = 4, I32 = 4, U32 = 4, F16 = 2, BF16 = 2, I16 = 2, U16 = 2, I8 = 1, U8 = 1,
+  BOOL = 1, F8_E4M3 = 1, F8_E5M2 = 1,
+}
+
+local function open(path)
+  local file, why = io.open(path, "rb")
+  if not file then return nil, why end
+  if not file:read(0) and file:seek("end") ~= 0 then return nil, path .. ": is not a file" end
+  file:seek("set")
+  return file
+end
+
+local function read_json(path)
+  local file, why = open(path)
+  if not file then return nil, why end
+  local value, problem = json.decode(file:read("*a"))
+  file:close()
+  if problem then return nil, path .. ": " .. problem end
+  return value
+end
+
+-- The names in a safetensors file, or nil and what is wrong.
+local function contents(path)
+  local file, why = open(path)
+  if not file then return nil, why end
+  local size = file:seek("end")
+  file:seek("set")
+  local head = file:read(8)
+  if not head or #head < 8 then file:close() return nil, path .. ": shorter than its own header" end
+  local length = tonumber(ffi.cast("const uint64_t *", head)[0])
+  if length > 1e8 or 8 + length > size then
+    file:close()
+    return nil, ("%s: a header of %.0f bytes in a file of %d"):format(path, length, size)
+  end
+  local header, problem = json.decode(file:read(length))
+  file:close()
+  if problem then return nil, path .. ": header: " .. problem end
+  local names, last = {}, 0
+  for name, entry in pairs(header) do
+    if name ~= "__metadata__" then
+      local offsets = type(entry) == "table" and entry.data_offsets or {}
+      local bytes = widths[entry.dtype]
+      for _, n in ipairs(bytes and entry.shape or {}) do bytes = bytes * n end
+      if bytes and offsets[2] and offsets[2] - offsets[1] ~= bytes then
+        return nil, ("%s: %s has %d bytes, its shape says %d"):format(path, name, offsets[2] - offsets[1], bytes)
+      end
+      last = math.max(last, offsets[2] or 0)
+      names[#names + 1] = name
+    end
+  end
+  if 8 + length + last ~= size then
+    return nil, ("%s: %d bytes, its header says %d: the download did not end"):format(path, size, 8 + length + last)
+  end
+  return names
+end
+
+-- A .bin file is a zip archive, whose directory stands at its end.
+local function bin_contents(path)
+  local file, why = open(path)
+  if not file then return nil, why end
+  local size = file:seek("end")
+  file:seek("set", math.max(0, size - 65557))
+  local whole = file:read("*a"):find("PK\5\6", 1, true)
+  file:close()
+  if not whole then return nil, path .. ": no archive, or the download did not end" end
+  return {}
+end
+
+local function exists(path)
+  local file = io.open(path)
+  if file then file:close() end
+  return file ~= nil
+end
+
+local function check_weights(folder)
+  local main, read = "model.safetensors", contents
+  if exists(folder .. "/pytorch_model.bin") or exists(folder .. "/pytorch_model.bin.index.json") then
+    if not exists(folder .. "/model.safetensors") then main, read = "pytorch_model.bin", bin_contents end
+  end
+  local files, index, why = { [main] = true }, nil, nil
+  if exists(folder .. "/" .. main .. ".index.json") then
+    index, why = read_json(folder .. "/" .. main .. ".index.json")
+    local map = index and index.weight_map
+    say(type(map) == "table", "%s", index and main .. ".index.json" or why)
+    files, index = {}, type(map) == "table" and map or {}
+    for _, file in pairs(index) do files[file] = true end
+  end
+  local there = {}
+  for file in tain.sorted(files) do
+    local plain = not file:find("[/\\]") and file ~= ".."
+    local names
+    names, why = read(folder .. "/" .. (plain and file or "-"))
+    say(names, "%s", names and file .. (#names > 0 and (": %d tensors"):format(#names) or "") or why)
+    for _, name in ipairs(names or {}) do there[name] = file end
+  end
+  if index and read == contents then
+    local missing
+    for name, file in pairs(index) do
+      if there[name] ~= file and (not missing or name < missing) then missing = name end
+    end
+    say(not missing, "%s", missing and missing .. " is not where the index says" or "the index fits")
+  end
+end
+
+
+local function check_folder(folder)
+  local config, why = read_json(folder .. "/config.json")
+  say(config, "%s", config and ("%s/config.json: model_type %s"):format(folder, tostring(config.model_type)) or why)
+  local parts = false
+  for _, part in ipairs { "llm", "vision_tower", "mm_projector" } do   -- VILA-U comes in folders
+    if exists(folder .. "/" .. part .. "/config.json") then
+      parts = true
+      check_folder(folder .. "/" .. part)
+    end
+  end
+  if parts then return end
+  check_weights(folder)
+  if folder:find("/vision_tower$") or folder:find("/mm_projector$") then return end
+
+  local tokenizer
+  for _, name in ipairs { "tokenizer.json", "tokenizer.model", "vocab.json" } do
+    tokenizer = tokenizer or exists(folder .. "/" .. name) and name
+  end
+  say(tokenizer, "%s", tokenizer or "there is no tokenizer.json, tokenizer.model or vocab.json")
+end
+
+return {
+  usage = "[FOLDER]",
+  about = "whether this machine computes, or whether a folder holds a whole model",
+  run = function(arguments)
+    if #arguments > 1 then
+      io.stderr:write("tain: check takes one folder\n")
+      return 2
+    end
+    wrong = 0
+    if arguments[1] then check_folder((arguments[1]:gsub("/+$", ""))) else check_device() end
+    return wrong == 0 and 0 or 1
+  end,
+}
