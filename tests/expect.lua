@@ -3,7 +3,9 @@
 local expect = {}
 
 local function show(value)
-  if type(value) ~= "table" then return type(value) == "string" and ("%q"):format(value) or tostring(value) end
+  if type(value) ~= "table" then
+    return type(value) == "string" and ("%q"):format(value) or tostring(value)
+  end
   local parts = {}
   for k, v in pairs(value) do parts[#parts + 1] = tostring(k) .. "=" .. show(v) end
   table.sort(parts)

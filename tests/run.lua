@@ -56,7 +56,8 @@ for path in list:lines() do
     else
       local text = read(path)
       local first, second = text:match("^([^\n]*)\n?([^\n]*)")
-      test.expect = name:find("^abuse/") and (first:match("^%-%- expect: (.+)$") or error(path .. ": no -- expect:"))
+      test.expect = name:find("^abuse/")
+        and (first:match("^%-%- expect: (.+)$") or error(path .. ": no -- expect:"))
       test.command = first:find("-- luajit", 1, true) and "luajit " .. path
         or build .. "/tain " .. path .. " " .. (second:match("^%-%- arguments: (.+)$") or "")
     end
@@ -88,19 +89,24 @@ local function verdict(test, status)
   if status == 124 or status == 137 then
     return "FAILED", ("took more than %d seconds"):format(limit)
   end
-  if mode == "validate" and (log:find("Validation %u%l+:") or log:find("VUID%-") or log:find("SYNC%-HAZARD")) then
+  if mode == "validate" and (log:find("Validation %u%l+:") or log:find("VUID%-")
+    or log:find("SYNC%-HAZARD")) then
     return "FAILED", "the validation layer said something"
   end
-  if mode == "asan" and (log:find("ERROR: %a+Sanitizer") or log:find("runtime error:", 1, true)) then
+  if mode == "asan" and (log:find("ERROR: %a+Sanitizer")
+    or log:find("runtime error:", 1, true)) then
     return "FAILED", "the sanitizer said something"
   end
   if test.expect then
     if status ~= 1 then return "FAILED", ("exit status %d, not 1"):format(status) end
-    if not log:find(test.expect, 1, true) then return "FAILED", "it does not say: " .. test.expect end
+    if not log:find(test.expect, 1, true) then
+      return "FAILED", "it does not say: " .. test.expect
+    end
     return "ok"
   end
   return status == 0 and "ok" or status == 77 and "skip" or "FAILED",
-    status > 128 and ("ended by signal %d"):format(status - 128) or ("exit status %d"):format(status)
+    status > 128 and ("ended by signal %d"):format(status - 128)
+      or ("exit status %d"):format(status)
 end
 
 local count = { ok = 0, skip = 0, FAILED = 0 }

@@ -1,7 +1,7 @@
 /* main.c - opens a Lua state, hands the command line to lua/tain/main.lua, closes.
  *
- * Closing matters: finalizers give back what recipes still hold, in no useful order, which the core's
- * reference counts allow.
+ * Closing matters: finalizers give back what recipes still hold, in no useful order, which the
+ * core's reference counts allow.
  */
 #include "host/host.h"
 

@@ -1,7 +1,7 @@
 /* modules.c - where `require` finds tain's own modules: inside the program, as bytecode.
  *
- * TAIN_LUA=lua reads lua/tain/….lua instead where such a file exists, so that a module can be worked
- * on without building.
+ * TAIN_LUA=lua reads lua/tain/….lua instead where such a file exists, so that a module can be
+ * worked on without building.
  */
 #include "host/host.h"
 

@@ -1,8 +1,8 @@
 /* signal.c - Ctrl-C.
  *
  * The handler sets a flag that the core reads at every submit and wait and that loops in Lua read
- * between steps; what they then raise reaches the recipe as an ordinary error. A recipe that gets to
- * no such point for some seconds is stopped by a hook. LuaJIT looks at hooks in interpreted code
+ * between steps; what they then raise reaches the recipe as an ordinary error. A recipe that gets
+ * to no such point for some seconds is stopped by a hook. LuaJIT looks at hooks in interpreted code
  * only, so a compiled loop that never calls tain ends with the second signal.
  */
 #include "host/host.h"

@@ -130,14 +130,16 @@ for _, d in ipairs(declarations) do
     enums[#enums + 1], enums[enum.name] = enum, enum
   elseif text:match("^typedef struct ([%w_]+) ([%w_]+);$") then
     opaque[text:match("([%w_]+);$")] = true
-  elseif text:match("^typedef struct [%w_]* ?%b{} [%w_]+;$") or text:match("^struct [%w_]+ %b{};$") then
+  elseif text:match("^typedef struct [%w_]* ?%b{} [%w_]+;$")
+    or text:match("^struct [%w_]+ %b{};$") then
     if text:find("%w%s*:%s*%d") then stop(line, "a bit-field: compilers lay it out differently") end
     d.struct = text:match("([%w_]+);$")
   else
     local head, params = text:match("^([^()]-)%((.*)%);$")
     if not head or text:find("{", 1, true) then stop(line, "cannot read this: " .. text) end
     local result, name = head:match("^(.-)([%w_]+)$")
-    local f = { name = name, result = squeeze(result):gsub("%s*%*", " *"), params = {}, text = d.text,
+    local f = { name = name, result = squeeze(result):gsub("%s*%*", " *"), params = {},
+      text = d.text,
       line = line, section = d.section, doc = read_doc(d.doc) }
     if not name:find("^tain_") then stop(line, name .. ": public names begin with tain_") end
     if #f.doc.about == 0 then stop(line, name .. ": has no /// comment") end
@@ -174,7 +176,8 @@ local keywords = {}
 for word in ([[and break do else elseif end false for function goto if in local nil not or repeat
   return then true until while]]):gmatch("%a+") do keywords[word] = true end
 
--- Fills in f.args: what the Lua method takes; each passes one C argument, or an array and its count.
+-- Fills in f.args: what the Lua method takes; each passes one C argument, or an array and its
+-- count.
 local function plan(f)
   f.args = {}
   local i = 1
@@ -192,8 +195,10 @@ local function plan(f)
     if elements[array.type] and count and integers[count.type] then
       local element = elements[array.type]
       a.name, a.about = array.name, f.doc.param[array.name] or ""
-      a.kind = element == "tain_tensor *" and "Tensor[]" or element:find("int") and "integer[]" or "number[]"
-      a.array = ("local %s_array, %s_count = check.array(%q, %q, %s, %q)"):format(a.name, a.name, f.op,
+      a.kind = element == "tain_tensor *" and "Tensor[]" or element:find("int") and "integer[]"
+        or "number[]"
+      a.array = ("local %s_array, %s_count = check.array(%q, %q, %s, %q)"):format(a.name, a.name,
+        f.op,
         a.name, a.name, element)
       a.pass = ("%s_%s, %s_%s"):format(a.name, p == array and "array" or "count", a.name,
         p == array and "count" or "array")
@@ -217,7 +222,8 @@ local function plan(f)
     end
     a.optional = nullable or default
     if default and not nullable then
-      a.default = (a.kind == "string" and not default:find('^"')) and ("%q"):format(default) or default
+      a.default = (a.kind == "string" and not default:find('^"')) and ("%q"):format(default)
+        or default
     end
     f.args[#f.args + 1] = a
     i = i + 1
@@ -236,7 +242,8 @@ local function annotations(f)
   for _, line in ipairs(f.doc.about) do lines[#lines + 1] = "--- " .. line end
   lines[#lines + 1] = "---"
   for _, a in ipairs(f.args) do
-    lines[#lines + 1] = ("--- @param %s%s %s %s"):format(a.name, a.optional and "?" or "", a.kind, a.about)
+    lines[#lines + 1] = ("--- @param %s%s %s %s"):format(a.name, a.optional and "?" or "", a.kind,
+      a.about)
   end
   lines[#lines + 1] = "--- @return Tensor # " .. (f.doc.result or "")
   return (table.concat(lines, "\n"):gsub("[ ]+\n", "\n"):gsub("%s+$", ""))
@@ -262,7 +269,8 @@ local made = "-- Made by lua/gen/bind.lua from include/tain.h.\n"
 
 local cdef = {}
 for _, d in ipairs(declarations) do cdef[#cdef + 1] = d.text end
-write("cdef.lua", made, "\nrequire(\"ffi\").cdef[[\n", table.concat(cdef, "\n"), "\n]]\n\nreturn true\n")
+write("cdef.lua", made, "\nrequire(\"ffi\").cdef[[\n", table.concat(cdef, "\n"),
+  "\n]]\n\nreturn true\n")
 
 local lua = { made, [[
 
@@ -294,7 +302,8 @@ for _, f in ipairs(ops) do
     if a.array then lua[#lua + 1] = "  " .. a.array .. "\n" end
     pass[i] = a.pass
   end
-  lua[#lua + 1] = ("  return adopt(%q, C.%s(\n    %s))\nend\n"):format(f.op, f.name, table.concat(pass, ",\n    "))
+  lua[#lua + 1] = ("  return adopt(%q, C.%s(\n    %s))\nend\n"):format(f.op, f.name,
+    table.concat(pass, ",\n    "))
 end
 lua[#lua + 1] = "end\n\n-- What each operation takes, for tests that pass it everything else.\nlocal signatures = {\n"
 for _, f in ipairs(ops) do
@@ -309,7 +318,8 @@ write("ops.lua", table.concat(lua))
 
 local library = { "---@meta\n", made, "\n---@class Tensor\nlocal Tensor = {}\n" }
 for _, f in ipairs(ops) do
-  library[#library + 1] = ("\n%s\nfunction Tensor.%s(%s) end\n"):format(annotations(f), f.op, signature(f))
+  library[#library + 1] = ("\n%s\nfunction Tensor.%s(%s) end\n"):format(annotations(f), f.op,
+    signature(f))
 end
 library[#library + 1] = "\nreturn Tensor\n"
 write("library.lua", table.concat(library))

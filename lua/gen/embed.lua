@@ -28,8 +28,10 @@ for i = 2, #arg do
       line = {}
     end
   end
-  out[#out + 1] = ("\nstatic const unsigned char %s[] = {\n%s\n};\n"):format(symbol, table.concat(bytes, ",\n"))
-  entries[#entries + 1] = ("    { \"%s\", %s, sizeof(%s) },\n"):format(inner:gsub("/", "."), symbol, symbol)
+  out[#out + 1] = ("\nstatic const unsigned char %s[] = {\n%s\n};\n"):format(symbol,
+    table.concat(bytes, ",\n"))
+  entries[#entries + 1] = ("    { \"%s\", %s, sizeof(%s) },\n"):format(inner:gsub("/", "."),
+    symbol, symbol)
 end
 
 table.sort(entries)

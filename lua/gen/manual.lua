@@ -2,9 +2,9 @@
 ---
 ---     luajit lua/gen/manual.lua BUILD FILE ...
 ---
---- FILE is a Lua module (the --- comments above its functions), a recipe (the comment at its top) or a
---- README.md (a chapter). Writes BUILD/lua/tain/topics.lua and BUILD/manual.md; the part about C was
---- written by bind.lua.
+--- FILE is a Lua module (the --- comments above its functions), a recipe (the comment at its top)
+--- or a README.md (a chapter). Writes BUILD/lua/tain/topics.lua and BUILD/manual.md; the part about
+--- C was written by bind.lua.
 
 local build = arg[1]
 
@@ -42,7 +42,9 @@ local function describe(lines)
   end
   while about[#about] == "" do about[#about] = nil end
   local text = table.concat(about, "\n")
-  if #params > 0 then text = text .. "\n\n" .. table.concat(params, "\n"):gsub("%s+\n", "\n"):gsub("%s+$", "") end
+  if #params > 0 then
+    text = text .. "\n\n" .. table.concat(params, "\n"):gsub("%s+\n", "\n"):gsub("%s+$", "")
+  end
   return text
 end
 
@@ -58,18 +60,21 @@ local function module(path, text)
     else
       local owner, mark, fn, parameters = line:match("^function ([%w_]+)([.:])([%w_]+)(%b())")
       local class = owner and owner:find("^%u")
-      if fn and #lines > 0 and not fn:find("^__") and (class or (public[name] and public[name][fn])) then
+      if fn and #lines > 0 and not fn:find("^__")
+        and (class or (public[name] and public[name][fn])) then
         local title = (class and owner:lower() .. mark or "tain.") .. fn .. parameters
         local body = describe(lines)
         entries[#entries + 1] = ("\n### %s\n\n%s\n"):format(title, body)
-        topics[#topics + 1] = { (class and owner .. ":" or "tain.") .. fn, title .. "\n\n" .. body .. "\n" }
+        topics[#topics + 1] = { (class and owner .. ":" or "tain.") .. fn, title .. "\n\n" .. body
+          .. "\n" }
       end
       if not line:find("^%s*$") or #lines == 0 then lines = {} end
       if line:find("^%s*$") then lines = {} end
     end
   end
   if #entries > 0 then
-    reference[#reference + 1] = ("\n## %s\n\n%s\n"):format(name, (text:match("^(%-%-%-.-)\n[^-]") or "")
+    reference[#reference + 1] = ("\n## %s\n\n%s\n"):format(name,
+      (text:match("^(%-%-%-.-)\n[^-]") or "")
       :gsub("%-%-%- ?", "")) .. table.concat(entries)
   end
 end
@@ -80,7 +85,8 @@ for i = 2, #arg do
   if path:find("README%.md$") then
     chapters[#chapters + 1] = "\n" .. text:gsub("\n#", "\n##"):gsub("^#", "##")
   elseif path:find("^recipes/") then
-    local comment = text:match("^(%-%-%-[^\n]*\n[^\n]*)") and (text .. "\n"):match("^([-].-)\n[^-]") or ""
+    local comment = text:match("^(%-%-%-[^\n]*\n[^\n]*)")
+      and (text .. "\n"):match("^([-].-)\n[^-]") or ""
     recipes[#recipes + 1] = ("\n### %s\n\n%s\n"):format(path, (comment:gsub("%-%-%- ?", "")))
   else
     module(path, text)
@@ -96,5 +102,6 @@ file:close()
 
 file = assert(io.open(build .. "/manual.md", "w"))
 file:write("# The manual of tain\n", "\n## Recipes\n", table.concat(recipes), "\n# Lua\n",
-  table.concat(reference), "\n", read(build .. "/lua/tain/manual.md"), "\n# The source\n", table.concat(chapters))
+  table.concat(reference), "\n", read(build .. "/lua/tain/manual.md"), "\n# The source\n",
+    table.concat(chapters))
 file:close()

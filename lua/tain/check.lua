@@ -1,8 +1,8 @@
 --- Checks what a recipe passes, and says what is wrong at the recipe's own line.
 ---
---- Every message is *function: argument …, and what was passed*. The position is that of the nearest
---- line that is not ours: `return x:softmax(9)` is a tail call and leaves no frame, so counting levels
---- would report nothing at all.
+--- Every message is *function: argument …, and what was passed*. The position is that of the
+--- nearest line that is not ours: `return x:softmax(9)` is a tail call and leaves no frame, so
+--- counting levels would report nothing at all.
 
 require "tain.cdef"
 local ffi = require "ffi"
@@ -46,7 +46,8 @@ function check.show(value)
     return '"' .. value:gsub("%c", "?") .. '"'
   elseif kind == "number" then
     if value ~= value then return "nan" end
-    return value % 1 == 0 and math.abs(value) <= 2 ^ 54 and ("%.0f"):format(value) or ("%.14g"):format(value)
+    return value % 1 == 0 and math.abs(value) <= 2 ^ 54 and ("%.0f"):format(value)
+      or ("%.14g"):format(value)
   elseif kind == "table" then
     local owned = own.kind(value)
     return owned and "a " .. owned or next(value) == nil and "an empty table" or "a table"
@@ -241,9 +242,14 @@ end
 
 local kinds = {}
 
-function kinds.integer(fn, name, value, spec) return integer(fn, name, value, spec.min, spec.max) end
-function kinds.number(fn, name, value, spec) return check.number(fn, name, value, spec.min, spec.max) end
-kinds.boolean, kinds.string, kinds.path, kinds.tensor = check.boolean, check.string, check.string, check.tensor
+function kinds.integer(fn, name, value, spec)
+  return integer(fn, name, value, spec.min, spec.max)
+end
+function kinds.number(fn, name, value, spec)
+  return check.number(fn, name, value, spec.min, spec.max)
+end
+kinds.boolean, kinds.string, kinds.path, kinds.tensor = check.boolean, check.string, check.string,
+  check.tensor
 kinds["function"], kinds.table = check["function"], check.table
 function kinds.any(_, _, value) return value end
 

@@ -31,8 +31,8 @@ local lines_class = {
   end,
 }
 
---- Reads a file of JSON objects, one a line. The result is a list, and `for item in tain.jsonl(path)`
---- goes through it.
+--- Reads a file of JSON objects, one a line. The result is a list, and can be called to go through:
+--- `for item in tain.jsonl(path) do`.
 ---
 --- @param path string
 --- @param required? string[] names that every object must have
@@ -53,7 +53,8 @@ function data.jsonl(path, required)
       end
       for _, name in ipairs(required or {}) do
         if item[name] == nil then
-          check.raise("jsonl: %s:%d: there is no %s%s", path, number, name, check.suggest(name, item))
+          check.raise("jsonl: %s:%d: there is no %s%s", path, number, name,
+            check.suggest(name, item))
         end
       end
       list[#list + 1], place[item] = item, #list + 1
@@ -98,9 +99,12 @@ local batches_options = {
   from = { "table", optional = true },
 }
 
---- Deals out a list in batches of columns: `for step, batch, state in tain.batches(list, { size = 4 })`,
---- where batch.prompt is the list of the items' prompts. Each epoch has its own order, which depends
---- on the seed and the epoch's number only; the last batch of an epoch may be smaller.
+--- Deals out a list in batches of columns: batch.prompt is the list of the items' prompts.
+---
+---     for step, batch, state in tain.batches(list, { size = 4, epochs = 2, seed = 1 }) do
+---
+--- Each epoch has its own order, which depends on the seed and the epoch's number only; the last
+--- batch of an epoch may be smaller.
 ---
 --- @param list table[]
 --- @param options? table size, epochs, seed, shuffle, from (a state to go on after)

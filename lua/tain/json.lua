@@ -1,12 +1,14 @@
 --- JSON, strict in both directions.
 ---
---- Written: names sorted, so equal values give equal bytes; integers exactly up to 2^53; other numbers
---- with the fewest digits that read back the same; NaN, infinity, cycles and broken UTF-8 are refused.
+--- Written: names sorted, so equal values give equal bytes; integers exactly up to 2^53; other
+--- numbers with the fewest digits that read back the same; NaN, infinity, cycles and broken UTF-8
+--- are refused.
+---
 --- Read: one value and nothing after it; names given twice, integers that a Lua number cannot hold,
 --- lone surrogates and control characters are refused.
 ---
---- null in an object is an absent name; in an array, and alone, it is json.null. An empty table is an
---- object unless json.array made it; arrays that were read keep being arrays.
+--- null in an object is an absent name; in an array, and alone, it is json.null. An empty table is
+--- an object unless json.array made it; arrays that were read keep being arrays.
 
 local ffi = require "ffi"
 local check = require "tain.check"
@@ -20,7 +22,8 @@ local concat, byte, char, floor = table.concat, string.byte, string.char, math.f
 
 local array_mark = {}   -- the metatable of arrays
 
-json.null = setmetatable({}, { __tostring = function() return "null" end, __newindex = function() end })
+json.null = setmetatable({}, { __tostring = function() return "null" end,
+  __newindex = function() end })
 
 --- Marks a list as an array, which matters when it is empty.
 ---
@@ -62,7 +65,8 @@ for i = 0, 31 do escapes[char(i)] = escapes[char(i)] or ("\\u%04x"):format(i) en
 escapes["\127"] = "\\u007f"
 
 local function refuse(path, format, ...)
-  error({ problem = (path == "" and "the value" or path:gsub("^%.", "")) .. " " .. format:format(...) }, 0)
+  error({ problem = (path == "" and "the value" or path:gsub("^%.", "")) .. " "
+    .. format:format(...) }, 0)
 end
 
 local function write_string(text, path)
@@ -147,7 +151,9 @@ end
 function json.encode(value)
   local out = {}
   local ok, raised = pcall(write, value, out, "", 0)
-  if not ok then check.raise("json: %s", type(raised) == "table" and raised.problem or tostring(raised)) end
+  if not ok then
+    check.raise("json: %s", type(raised) == "table" and raised.problem or tostring(raised))
+  end
   return concat(out)
 end
 
@@ -157,7 +163,8 @@ local function fail(at, format, ...)
   error({ at = at, problem = format:format(...) }, 0)
 end
 
-local plain_escapes = { b = "\b", f = "\f", n = "\n", r = "\r", t = "\t", ['"'] = '"', ["\\"] = "\\", ["/"] = "/" }
+local plain_escapes = { b = "\b", f = "\f", n = "\n", r = "\r", t = "\t", ['"'] = '"',
+  ["\\"] = "\\", ["/"] = "/" }
 
 local function utf8(code)
   if code < 0x80 then return char(code) end
@@ -165,7 +172,8 @@ local function utf8(code)
   if code < 0x10000 then
     return char(0xE0 + floor(code / 4096), 0x80 + floor(code / 64) % 64, 0x80 + code % 64)
   end
-  return char(0xF0 + floor(code / 262144), 0x80 + floor(code / 4096) % 64, 0x80 + floor(code / 64) % 64,
+  return char(0xF0 + floor(code / 262144), 0x80 + floor(code / 4096) % 64,
+    0x80 + floor(code / 64) % 64,
     0x80 + code % 64)
 end
 
@@ -253,7 +261,9 @@ local function read_object(text, at, depth)
     local name, value
     local start = at
     name, at = read_string(text, at + 1)
-    if object[name] ~= nil or (seen and seen[name]) then fail(start, "the name %q a second time", name) end
+    if object[name] ~= nil or (seen and seen[name]) then
+      fail(start, "the name %q a second time", name)
+    end
     at = text:find("[^ \t\r\n]", at)
     if not at or byte(text, at) ~= 58 then fail(at or #text + 1, "a colon is missing") end
     value, at = read_value(text, at + 1, depth)
@@ -292,7 +302,9 @@ end
 --- @return any value nil when the text is not JSON
 --- @return string? problem "byte 12: a colon is missing"
 function json.decode(text)
-  if type(text) ~= "string" then check.raise("json: text must be a string, not %s", check.show(text)) end
+  if type(text) ~= "string" then
+    check.raise("json: text must be a string, not %s", check.show(text))
+  end
   local broken = json.broken(text)
   if broken then return nil, ("byte %d: not UTF-8"):format(broken) end
   local ok, value, at = pcall(read_value, text, 1, 0)

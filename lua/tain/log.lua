@@ -40,7 +40,8 @@ end
 local function readable(value)
   if type(value) == "number" then
     if value ~= value then return "nan" end
-    return value % 1 == 0 and math.abs(value) < 1e15 and ("%.0f"):format(value) or ("%.4g"):format(value)
+    return value % 1 == 0 and math.abs(value) < 1e15 and ("%.0f"):format(value)
+      or ("%.4g"):format(value)
   end
   return (tostring(value):gsub("%c", " "))
 end
@@ -64,7 +65,8 @@ function log.log(row)
     local value = row[name]
     local kind = type(value)
     if kind ~= "number" and kind ~= "string" and kind ~= "boolean" then
-      check.raise("log: %s must be a number, a string or a boolean, not %s%s", name, check.show(value),
+      check.raise("log: %s must be a number, a string or a boolean, not %s%s", name,
+        check.show(value),
         kind == "table" and own.kind(value) == "tensor" and (": write " .. name .. ":item()") or "")
     end
     values[name] = sayable(value)

@@ -1,7 +1,9 @@
---- The `tain` program above its C part: options, commands, recipes, and what happens when they fail.
+--- The `tain` program above its C part: options, commands, recipes, and what happens when they
+--- fail.
 ---
---- A command is a module tain.command.NAME that returns { about =, run = }; adding a command is adding
---- a file. Exit codes: 0 done, 1 a recipe's mistake, 2 a mistake on the command line, 130 interrupted.
+--- A command is a module tain.command.NAME that returns { about =, run = }; adding a command is
+--- adding a file. Exit codes: 0 done, 1 a recipe's mistake, 2 a mistake on the command line, 130
+--- interrupted.
 
 local host = require "tain.host"
 local check = require "tain.check"
@@ -63,7 +65,8 @@ local function traceback(level)
     if not info then break end
     if info.currentline > 0 and not check.ours(info.source) then
       lines[#lines + 1] = ("  %s:%d: in %s"):format(info.source:sub(2), info.currentline,
-        info.name and "'" .. info.name .. "'" or info.what == "main" and "the recipe" or "a function")
+        info.name and "'" .. info.name .. "'" or info.what == "main" and "the recipe"
+          or "a function")
     end
     level = level + 1
   end
@@ -74,7 +77,8 @@ local latest = {}   -- the latest error: { raised =, text =, traceback = }; a me
 
 -- Keeps what there is to say about an error, where it was raised, and gives messages a position.
 -- Errors pass through here on their way out of every protected call of ours. Tables with `exit` and
--- `message` are mistakes of the command line; other values are the recipe's own and stay as they are.
+-- `message` are mistakes of the command line; other values are the recipe's own and stay as they
+-- are.
 local function describe(raised)
   if raised ~= nil and raised == latest.raised or type(raised) == "table" and raised.exit then
     return raised
@@ -147,7 +151,8 @@ local function requirer(folder, sandbox)
         if ok then return result end
         if not result:find("^module '.-' not found") then error(result, 0) end
       end
-      check.raise("require: there is no module %s beside the recipe, above it, or in recipes/", name)
+      check.raise("require: there is no module %s beside the recipe, above it, or in recipes/",
+        name)
     end
     if loading[name] then check.raise("require: %s requires itself", name) end
     loading[name] = true
@@ -227,7 +232,8 @@ function main.run(arguments)
     return run_chunk(chunk, message, ".", rest)
   end
   if first:find("^%-") then
-    return usage("unknown option %s%s", first, check.suggest(first:gsub("^%-+", ""), main.options, "--"))
+    return usage("unknown option %s%s", first,
+      check.suggest(first:gsub("^%-+", ""), main.options, "--"))
   end
   if first:find("%.lua$") or first:find("/", 1, true) then return main.recipe(first, rest) end
 
@@ -243,7 +249,8 @@ function main.run(arguments)
   end
   local path = find_recipe(first)
   if path then return main.recipe(path, rest) end
-  return usage("there is no command or recipe %s%s; tain help lists them", first, check.suggest(first, commands))
+  return usage("there is no command or recipe %s%s; tain help lists them", first,
+    check.suggest(first, commands))
 end
 
 return main

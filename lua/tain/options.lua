@@ -11,23 +11,27 @@
 ---     }
 ---
 --- An option without a default must be given, unless it is `optional = true` or a boolean, which is
---- false then. `--name value`, `--name=value`, `--flag`, `--no-flag`; `--` ends options. A path must
---- exist, and one that is `new` must not, unless the recipe is going on with --resume. `--help` prints
---- the comment at the top of the recipe and these options.
+--- false then. `--name value`, `--name=value`, `--flag`, `--no-flag`; `--` ends options. A path
+--- must exist, and one that is `new` must not, unless the recipe is going on with --resume.
+--- `--help` prints the comment at the top of the recipe and these options.
 
 local check = require "tain.check"
 local settings = require "tain.settings"
 
 local options = {}
 
-local reserved = { help = true, device = true, json = true, quiet = true, sandbox = true, debug = true }
+local reserved = { help = true, device = true, json = true, quiet = true, sandbox = true,
+  debug = true }
 local fields = {}
-for name in ([[default min max choices optional new help positional]]):gmatch("%a+") do fields[name] = true end
+for name in ([[default min max choices optional new help positional]]):gmatch("%a+") do
+  fields[name] = true
+end
 
 -- A mistake of the command line is not one of the recipe: no position, exit status 2.
 local function usage(format, ...)
   local recipe = settings.recipe or "-e"
-  error({ exit = 2, message = ("%s: %s; --help shows the options"):format(recipe, format:format(...)) }, 0)
+  error({ exit = 2, message = ("%s: %s; --help shows the options"):format(recipe,
+    format:format(...)) }, 0)
 end
 
 -- ---- The declaration ----
@@ -49,7 +53,8 @@ local function check_specs(specs)
     end
     for field in pairs(spec) do
       if field ~= 1 and not fields[field] then
-        check.raise("options: %s: unknown field %s%s", name, tostring(field), check.suggest(field, fields))
+        check.raise("options: %s: unknown field %s%s", name, tostring(field),
+          check.suggest(field, fields))
       end
     end
     if kind == "choice" then check.table("options", name .. ".choices", spec.choices) end
@@ -61,14 +66,20 @@ end
 
 local function read_number(kind, text)
   local value = text:find("^[+-]?%.?%d") and not text:find("[xXpP]") and tonumber(text)
-  if not value then return nil, ("%s, not %q"):format(kind == "integer" and "an integer" or "a number", text) end
+  if not value then
+    return nil, ("%s, not %q"):format(kind == "integer" and "an integer" or "a number", text)
+  end
   if kind == "integer" and value % 1 ~= 0 then return nil, ("an integer, not %s"):format(text) end
   return value
 end
 
 local function range(spec, value)
-  if spec.min and value < spec.min then return nil, ("at least %s, not %s"):format(check.show(spec.min), check.show(value)) end
-  if spec.max and value > spec.max then return nil, ("at most %s, not %s"):format(check.show(spec.max), check.show(value)) end
+  if spec.min and value < spec.min then
+    return nil, ("at least %s, not %s"):format(check.show(spec.min), check.show(value))
+  end
+  if spec.max and value > spec.max then
+    return nil, ("at most %s, not %s"):format(check.show(spec.max), check.show(value))
+  end
   return value
 end
 
@@ -91,7 +102,8 @@ local function parse(spec, text)
     end
     local names = {}
     for i, choice in ipairs(spec.choices) do names[i] = tostring(choice) end
-    return nil, ("one of %s, not %q%s"):format(table.concat(names, ", "), text, check.suggest(text, names))
+    return nil, ("one of %s, not %q%s"):format(table.concat(names, ", "), text,
+      check.suggest(text, names))
   elseif kind == "integers" or kind == "numbers" or kind == "strings" then
     local list = {}
     for item in text:gmatch("[^,]+") do
@@ -146,7 +158,8 @@ local function read(specs, arguments)
       if not spec and negated and specs[negated] and specs[negated][1] == "boolean" then
         given[negated] = false
       elseif not spec then
-        usage("unknown option %s%s", argument:match("^[^=]+"), check.suggest(name or argument:sub(2), specs, "--"))
+        usage("unknown option %s%s", argument:match("^[^=]+"),
+          check.suggest(name or argument:sub(2), specs, "--"))
       elseif spec[1] == "boolean" then
         if argument:find("=", 1, true) then usage("--%s takes no value", dashed) end
         given[name] = true
@@ -254,7 +267,8 @@ function options.help(specs)
     if spec.choices then notes[#notes + 1] = "one of " .. show(spec.choices) end
     if spec.default ~= nil then notes[#notes + 1] = "default " .. show(spec.default)
     elseif spec.optional then notes[#notes + 1] = "optional" end
-    if spec.min and spec.max then notes[#notes + 1] = ("%s to %s"):format(show(spec.min), show(spec.max))
+    if spec.min and spec.max then notes[#notes + 1] = ("%s to %s"):format(show(spec.min),
+      show(spec.max))
     elseif spec.min then notes[#notes + 1] = "at least " .. show(spec.min)
     elseif spec.max then notes[#notes + 1] = "at most " .. show(spec.max) end
     io.write(("  %-24s %s"):format(left, table.concat(notes, "; ")):gsub("%s+$", ""), "\n")

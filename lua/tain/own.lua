@@ -3,8 +3,9 @@
 --- A recipe never sees a pointer. Handles live in a table only this module can reach, so no recipe
 --- can copy one, free one twice, or pass one kind as another.
 ---
---- Lua's collector does not see device memory, so temporaries end with the scope that made them, and
---- using one later is an error that says so. Scopes form one stack: no coroutine may yield inside one.
+--- Lua's collector does not see device memory, so temporaries end with the scope that made them,
+--- and using one later is an error that says so. Scopes form one stack: no coroutine may yield
+--- inside one.
 
 local ffi = require "ffi"
 

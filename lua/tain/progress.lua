@@ -55,7 +55,8 @@ local function line(self, now)
     parts[1] = parts[1] .. "/" .. self.total
     parts[2] = ("%d%%"):format(self.total > 0 and 100 * self.count / self.total or 100)
   end
-  parts[#parts + 1] = (rate >= 1 or rate == 0) and ("%.1f/s"):format(rate) or ("%.1f s each"):format(1 / rate)
+  parts[#parts + 1] = (rate >= 1 or rate == 0) and ("%.1f/s"):format(rate)
+    or ("%.1f s each"):format(1 / rate)
   if self.total and self.count > 0 and self.count < self.total then
     parts[#parts + 1] = clock((self.total - self.count) / rate) .. " left"
   end

@@ -1,8 +1,8 @@
 --- Random numbers by counting: Philox-4x32-10 (Salmon et al., 2011).
 ---
---- A number depends on (seed, stream, position) and on nothing else, so a run can be resumed exactly.
---- The seed is the key; the counter is (block, 0, stream low, stream high); each block gives four
---- words of 32 bits, used in order.
+--- A number depends on (seed, stream, position) and on nothing else, so a run can be resumed
+--- exactly. The seed is the key; the counter is (block, 0, stream low, stream high); each block
+--- gives four words of 32 bits, used in order.
 
 local bit = require "bit"
 local ffi = require "ffi"
@@ -32,7 +32,8 @@ end
 local Random = {}
 Random.__index = Random
 
---- Makes a generator. Equal seed and stream give equal numbers; streams of one seed are independent.
+--- Makes a generator. Equal seed and stream give equal numbers; streams of one seed are
+--- independent.
 ---
 --- @param seed integer
 --- @param stream? integer default 0
@@ -40,7 +41,8 @@ Random.__index = Random
 function random.random(seed, stream)
   check.integer("random", "seed", seed, 0, 2 ^ 53)
   stream = check.integer("random", "stream", stream or 0, 0, 2 ^ 53)
-  return setmetatable({ seed = seed, stream = stream, position = 0, words = ffi.new("uint32_t[4]") }, Random)
+  return setmetatable({ seed = seed, stream = stream, position = 0,
+    words = ffi.new("uint32_t[4]") }, Random)
 end
 
 --- The next word of 32 bits.
@@ -50,7 +52,8 @@ function Random:word()
   local position = self.position
   if position % 4 == 0 or self.stale then
     random.block(self.words, math.floor(position / 4) % WORD, math.floor(position / 4 / WORD),
-      self.stream % WORD, math.floor(self.stream / WORD), self.seed % WORD, math.floor(self.seed / WORD))
+      self.stream % WORD, math.floor(self.stream / WORD), self.seed % WORD,
+        math.floor(self.seed / WORD))
     self.stale = false
   end
   self.position = position + 1

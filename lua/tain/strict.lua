@@ -1,9 +1,9 @@
 --- The world a recipe runs in: Lua's library, and globals that must exist before they are used.
 ---
---- Reading or setting an undefined global is an error, because it is nearly always a misspelt local.
---- Under --sandbox what reaches the system is left out. That is a seat belt and not a security
---- boundary: through `getfenv` a recipe would reach our modules' `require` and so the FFI, and
---- `loadstring` accepts bytecode, which nothing verifies.
+--- Reading or setting an undefined global is an error, because it is nearly always a misspelt
+--- local. Under --sandbox what reaches the system is left out. That is a seat belt and not a
+--- security boundary: through `getfenv` a recipe would reach our modules' `require` and so the FFI,
+--- and `loadstring` accepts bytecode, which nothing verifies.
 
 local check = require "tain.check"
 
@@ -27,7 +27,8 @@ function strict.environment(sandbox, require_)
   local env = {}
   for name, value in pairs(_G) do
     if not sandbox or safe[name] then
-      env[name] = type(value) == "table" and name ~= "package" and name ~= "debug" and copy(value) or value
+      env[name] = type(value) == "table" and name ~= "package" and name ~= "debug" and copy(value)
+        or value
     end
   end
   env._G, env.require = env, require_

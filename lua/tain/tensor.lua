@@ -78,7 +78,8 @@ local function flatten(values, shape, depth, numbers, path)
     return
   end
   if type(values) ~= "table" or own.kind(values) then
-    check.raise("tensor: values%s must be a list of %d, not %s", path, shape[depth], check.show(values))
+    check.raise("tensor: values%s must be a list of %d, not %s", path, shape[depth],
+      check.show(values))
   elseif #values ~= shape[depth] then
     check.raise("tensor: values%s has %d items where the first has %d", path, #values, shape[depth])
   end
@@ -93,7 +94,8 @@ local function create(fn, shape, options)
     grad = { "boolean", default = false },
   })
   local sizes, dims = check.array(fn, "shape", shape, "int64_t")
-  local made = tensor.adopt(fn, C.tain_tensor_create(device.handle(), types.values[options.type], dims, sizes))
+  local made = tensor.adopt(fn, C.tain_tensor_create(device.handle(), types.values[options.type],
+    dims, sizes))
   return made, options
 end
 
@@ -117,7 +119,8 @@ function tensor.tensor(values, options)
   local handle = own.handle(made)
   if given.type == "i32" then
     for i = 1, #numbers do check.int32("tensor", "values", numbers[i]) end
-    check.status(C.tain_tensor_write_ints(handle, ffi.new("int32_t[?]", #numbers + 1, numbers), #numbers))
+    check.status(C.tain_tensor_write_ints(handle, ffi.new("int32_t[?]", #numbers + 1, numbers),
+      #numbers))
   else
     check.status(C.tain_tensor_write(handle, ffi.new("float[?]", #numbers + 1, numbers), #numbers))
   end
@@ -144,7 +147,9 @@ end
 function Tensor:shape()
   local handle = check.tensor("shape", "x", self)
   local shape = {}
-  for i = 1, C.tain_tensor_dims(handle) do shape[i] = tonumber(C.tain_tensor_size(handle, i - 1)) end
+  for i = 1, C.tain_tensor_dims(handle) do
+    shape[i] = tonumber(C.tain_tensor_size(handle, i - 1))
+  end
   return shape
 end
 
@@ -211,13 +216,17 @@ local function operator(name, with_tensor, tensor_number, number_tensor)
   end
 end
 
-operator("add", function(a, b) return Tensor.add(a, b) end, function(a, n) return Tensor.shift(a, n) end,
+operator("add", function(a, b) return Tensor.add(a, b) end,
+  function(a, n) return Tensor.shift(a, n) end,
   function(n, b) return Tensor.shift(b, n) end)
-operator("sub", function(a, b) return Tensor.sub(a, b) end, function(a, n) return Tensor.shift(a, -n) end,
+operator("sub", function(a, b) return Tensor.sub(a, b) end,
+  function(a, n) return Tensor.shift(a, -n) end,
   function(n, b) return Tensor.shift(Tensor.neg(b), n) end)
-operator("mul", function(a, b) return Tensor.mul(a, b) end, function(a, n) return Tensor.scale(a, n) end,
+operator("mul", function(a, b) return Tensor.mul(a, b) end,
+  function(a, n) return Tensor.scale(a, n) end,
   function(n, b) return Tensor.scale(b, n) end)
-operator("div", function(a, b) return Tensor.div(a, b) end, function(a, n) return Tensor.scale(a, 1 / n) end,
+operator("div", function(a, b) return Tensor.div(a, b) end,
+  function(a, n) return Tensor.scale(a, 1 / n) end,
   function(n, b) return Tensor.scale(Tensor.reciprocal(b), n) end)
 function Tensor.__unm(a) return Tensor.neg(a) end
 
@@ -272,7 +281,9 @@ end
 
 --- Lets a tensor, or another object, outlive the scopes it is in.
 function tensor.keep(object)
-  if own.kind(object) == nil then check.raise("keep: x must be a tensor, not %s", check.show(object)) end
+  if own.kind(object) == nil then
+    check.raise("keep: x must be a tensor, not %s", check.show(object))
+  end
   return own.keep(object)
 end
 
@@ -294,8 +305,8 @@ function tensor.no_grad(fn)
     xpcall(own.scope, own.on_error, "the end of no_grad", fn))
 end
 
---- Runs `fn` on a fresh tape, computes the gradients of every leaf that the number it returns depends
---- on, and frees what it made.
+--- Runs `fn` on a fresh tape, computes the gradients of every leaf that the number it returns
+--- depends on, and frees what it made.
 ---
 --- @param fn function returns a tensor of one element, and whatever else the caller wants
 --- @return number loss
@@ -308,7 +319,8 @@ function tensor.backward(fn)
     return own.scope("the end of its step", function()
       local function back(loss, ...)
         if own.kind(loss) ~= "tensor" then
-          check.raise("backward: the function must return a tensor of one element, not %s", check.show(loss))
+          check.raise("backward: the function must return a tensor of one element, not %s",
+            check.show(loss))
         end
         check.status(C.tain_backward(check.tensor("backward", "loss", loss)))
         return loss:item(), ...

@@ -39,7 +39,8 @@ refused("f: x must be a tensor, not false", check.tensor_or_nil, "f", "x", false
 -- Enums and lists.
 local names = check.names { { "f32", 0 }, { "bf16", 2 } }
 t.equal(check.enum("f", "type", "bf16", names), 2)
-refused('f: type must be one of f32, bf16, not "bf61"; did you mean bf16?', check.enum, "f", "type", "bf61", names)
+refused('f: type must be one of f32, bf16, not "bf61"; did you mean bf16?', check.enum, "f",
+  "type", "bf61", names)
 refused("f: type must be one of", check.enum, "f", "type", nil, names)
 local array, count = check.array("f", "shape", { 2, 3 }, "int64_t")
 t.equal(count, 2)
@@ -62,7 +63,8 @@ refused("f: unknown option sise; did you mean size?", check.options, "f", { sise
 refused("f: unknown option 1", check.options, "f", { "size" }, specs)
 refused("f: must is missing", check.options, "f", nil, specs)
 refused("f: size must be at least 1, not 0", check.options, "f", { size = 0, must = 1 }, specs)
-refused("f: mode must be one of fast, slow, not \"fats\"; did you mean fast?", check.options, "f", { mode = "fats" }, specs)
+refused("f: mode must be one of fast, slow, not \"fats\"; did you mean fast?", check.options, "f",
+  { mode = "fats" }, specs)
 refused("f: list[2] must be an integer", check.options, "f", { list = { 1, "x" } }, specs)
 refused("f: options must be a table, not 3", check.options, "f", 3, specs)
 
@@ -73,5 +75,6 @@ t.equal(check.nearest("xyzzy", { "softmax", "silu" }), nil)
 
 -- The position is the caller's, also through a tail call.
 local function tail(v) return check.int32("f", "n", v) end
+local here = debug.getinfo(1, "l").currentline + 1
 local _, message = pcall(function() tail(1.5) end)
-t.equal(message, "tests/lua/check.lua:76: f: n must be an integer, not 1.5")
+t.equal(message, ("tests/lua/check.lua:%d: f: n must be an integer, not 1.5"):format(here))

@@ -89,7 +89,9 @@ end
 -- Small things.
 t.that(tain.contains({ 1, 2 }, 2) and not tain.contains({ 1, 2 }, 3))
 local keys = {}
-for key, value in tain.sorted { b = 1, a = 2, [10] = 3, [9] = 4 } do keys[#keys + 1] = key .. value end
+for key, value in tain.sorted { b = 1, a = 2, [10] = 3, [9] = 4 } do
+  keys[#keys + 1] = key .. value
+end
 t.equal(table.concat(keys, " "), "94 103 a2 b1")
 t.fails(tain.sorted, "only numbers and strings", { [true] = 1 })
 

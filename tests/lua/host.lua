@@ -74,7 +74,8 @@ write("helper.lua", 'local t = { name = "helper" }\nfunction t.fail() error "dee
 write("inner/part.lua", "return ...\n")
 expect("$tain " .. recipe .. " --count 5 --quiet", 0, "5\thelper\tinner.part\t2\n")
 expect("$tain " .. recipe .. " --sandbox", 0, "2\thelper\tinner.part\t0\n")
-expect("$tain " .. recipe .. " --count", 2, recipe .. ": --count needs a value; --help shows the options")
+expect("$tain " .. recipe .. " --count", 2, recipe
+  .. ": --count needs a value; --help shows the options")
 local said, code = sh("$tain " .. recipe .. " --help")
 t.equal(code, 0)
 t.equal(said, [[
@@ -92,7 +93,8 @@ t.equal(sh("$tain " .. failing), folder .. "/helper.lua:2: deep\n")
 said = sh("$tain --debug " .. failing)
 t.that(said:find("f.lua:4: in ", 1, true) and said:find("f.lua:3: in the recipe", 1, true), said)
 t.that(not said:find("tain/own", 1, true), said)
-expect("$tain " .. write("c.lua", 'require "c2"\n') .. "; rm " .. folder .. "/c.lua", 0, "there is no module c2")
+expect("$tain " .. write("c.lua", 'require "c2"\n') .. "; rm " .. folder .. "/c.lua", 0,
+  "there is no module c2")
 write("a1.lua", 'require "a2"\n')
 write("a2.lua", 'require "a1"\n')
 expect("$tain -e 1", 1, "-e:1:")
@@ -134,8 +136,10 @@ for _ in tain.batches(list, { epochs = 1e9 }) do end
 for _, signal in ipairs { "INT", "TERM" } do
   said, code = signalled(batches, "kill -" .. signal .. " $p")
   t.equal(code, 130)
-  t.that(said:find("ending at the next safe point", 1, true) and said:find("tain: interrupted\n", 1, true), said)
-  said, code = signalled("while true do end", ("kill -%s $p; sleep 0.1; kill -%s $p"):format(signal, signal))
+  t.that(said:find("ending at the next safe point", 1, true)
+    and said:find("tain: interrupted\n", 1, true), said)
+  said, code = signalled("while true do end",
+    ("kill -%s $p; sleep 0.1; kill -%s $p"):format(signal, signal))
   t.equal(code, 130)
 end
 said, code = signalled('jit.off()\nwhile true do local s = ("x"):rep(9) end', "kill -INT $p")

@@ -14,7 +14,8 @@ t.equal(json.encode(0.1), "0.1")
 t.equal(json.encode(-0.0), "-0")
 t.equal(json.encode(1e300), "1e+300")
 t.equal(json.encode(123456789012345678LL), "123456789012345678")
-for _, n in ipairs { 1 / 3, 2 ^ 60, 2 ^ 53 + 2, 1e16, 12345678901234567, 5e-324, 1.7976931348623157e308, -1e22, 1e15 + 0.5 } do
+for _, n in ipairs { 1 / 3, 2 ^ 60, 2 ^ 53 + 2, 1e16, 12345678901234567, 5e-324,
+  1.7976931348623157e308, -1e22, 1e15 + 0.5 } do
   t.equal(json.decode(json.encode(n)), n)
 end
 
@@ -32,7 +33,8 @@ t.fails(json.encode, "holds itself", cycle)
 local function refused(text, problem)
   local value, message = json.decode(text)
   if value ~= nil or not message or not message:find(problem, 1, true) then
-    error(("%q gives %s, %s and not %s"):format(text, tostring(value), tostring(message), problem), 2)
+    error(("%q gives %s, %s and not %s"):format(text, tostring(value), tostring(message), problem),
+      2)
   end
 end
 
@@ -51,11 +53,15 @@ for text, problem in pairs {
   ["nul"] = "no value", ["nullx"] = "no value", ["NaN"] = "no value", ["Infinity"] = "no value",
   ["1e999"] = "too large", ["9007199254740993000"] = "beyond 2^53", ["'a'"] = "no value",
   ['"a'] = "without an end", ['"\n"'] = "control character", ['"\\x"'] = "unknown escape",
-  ['"\\u12g4"'] = "broken \\u", ['"\\ud800"'] = "half a surrogate", ['"\\ud800\\u0041"'] = "half a surrogate",
+  ['"\\u12g4"'] = "broken \\u", ['"\\ud800"'] = "half a surrogate",
+    ['"\\ud800\\u0041"'] = "half a surrogate",
   ['"\\udc00"'] = "half a surrogate", ["[1,]"] = "no value", ["[1"] = "array without an end",
-  ["{"] = "a name is missing", ['{"a"}'] = "a colon", ['{"a":1,}'] = "a name is missing", ["{a:1}"] = "a name",
-  ['{"a":1,"a":2}'] = "second time", ['{"a":null,"a":2}'] = "second time", ['{"a":1'] = "object without an end",
-  ['"\255"'] = "byte 2: not UTF-8", ["\239\187\1911"] = "no value", ['"\237\160\128"'] = "not UTF-8",
+  ["{"] = "a name is missing", ['{"a"}'] = "a colon", ['{"a":1,}'] = "a name is missing",
+    ["{a:1}"] = "a name",
+  ['{"a":1,"a":2}'] = "second time", ['{"a":null,"a":2}'] = "second time",
+    ['{"a":1'] = "object without an end",
+  ['"\255"'] = "byte 2: not UTF-8", ["\239\187\1911"] = "no value",
+    ['"\237\160\128"'] = "not UTF-8",
   ['"\192\128"'] = "not UTF-8", ['"\244\144\128\128"'] = "not UTF-8", ["// x\n1"] = "no value",
   [("["):rep(65) .. ("]"):rep(65)] = "nested",
 } do

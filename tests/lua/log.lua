@@ -24,7 +24,8 @@ local function said(...)
   return text
 end
 
-t.equal(said { loss = 0.123456, step = 3, epoch = 1, right = true }, "epoch 1  step 3  loss 0.1235  right true\n")
+t.equal(said { loss = 0.123456, step = 3, epoch = 1, right = true },
+  "epoch 1  step 3  loss 0.1235  right true\n")
 t.equal(said { "loss", "step", step = 3, loss = 1e-9, a = "x\ny" }, "loss 1e-09  step 3  a x y\n")
 t.equal(said { loss = 0 / 0 }, "loss nan\n")
 settings.json = true

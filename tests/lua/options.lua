@@ -22,9 +22,11 @@ end
 
 local opt = parse()
 t.equal(opt, { images = 10, lr = 1e-5, fast = false, slow = true, replay = { 10 }, judge = "self" })
-opt = parse("--images", "3", "--lr=2e-3", "--fast", "--no-slow", "--replay", "1, 2,3", "--judge=exact",
+opt = parse("--images", "3", "--lr=2e-3", "--fast", "--no-slow", "--replay", "1, 2,3",
+  "--judge=exact",
   "--name", "--x", "tests/expect.lua")
-t.equal(opt, { images = 3, lr = 2e-3, fast = true, slow = false, replay = { 1, 2, 3 }, judge = "exact",
+t.equal(opt, { images = 3, lr = 2e-3, fast = true, slow = false, replay = { 1, 2, 3 },
+  judge = "exact",
   name = "--x", file = "tests/expect.lua" })
 t.equal(parse("--out-to", "/nonexistent/x").out_to, "/nonexistent/x")
 t.equal(parse("--out_to", "/nonexistent/x").out_to, "/nonexistent/x")
@@ -62,7 +64,8 @@ t.equal(not ok and raised.exit, 2)
 
 -- A required option.
 settings.arguments = {}
-t.fails(tain.options, "--model is missing (model directory)", { model = { "path", help = "model directory" } })
+t.fails(tain.options, "--model is missing (model directory)", { model = { "path",
+  help = "model directory" } })
 settings.arguments = { "--model", "tests" }
 t.equal(tain.options({ model = { "path" } }).model, "tests")
 
@@ -70,7 +73,8 @@ t.equal(tain.options({ model = { "path" } }).model, "tests")
 settings.arguments = {}
 t.fails(tain.options, "must be of kind", { x = { "int" } })
 t.fails(tain.options, "--device is an option of tain itself", { device = { "string" } })
-t.fails(tain.options, "x: unknown field defualt; did you mean default?", { x = { "integer", defualt = 1 } })
+t.fails(tain.options, "x: unknown field defualt; did you mean default?", { x = { "integer",
+  defualt = 1 } })
 t.fails(tain.options, "x.default must be an integer", { x = { "integer", default = "1" } })
 t.fails(tain.options, "the declaration must be a table, not nil")
 opt = tain.options { images = { "integer", default = 1 } }

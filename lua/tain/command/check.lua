@@ -36,14 +36,17 @@ local function check_device()
   say(close(got, want), "arithmetic: %.6g, expected %.6g", got, want)
   local slope, value = x:grad():numbers()[1], rows[1][1]
   local s = 1 / (1 + math.exp(-value))
-  say(close(slope, s + value * s * (1 - s)), "gradients: %.6g, expected %.6g", slope, s + value * s * (1 - s))
+  say(close(slope, s + value * s * (1 - s)), "gradients: %.6g, expected %.6g", slope,
+    s + value * s * (1 - s))
   local a, b = tain.tensor { { 1, 2 }, { 3, 4 } }, tain.tensor { { 5, 6 }, { 7, 8 } }
   local product = a:matmul(b):numbers()
-  say(product[1] == 19 and product[4] == 50, "products: %g and %g, expected 19 and 50", product[1], product[4])
+  say(product[1] == 19 and product[4] == 50, "products: %g and %g, expected 19 and 50", product[1],
+    product[4])
 end
 
 local widths = {
-  F64 = 8, I64 = 8, U64 = 8, F32 = 4, I32 = 4, U32 = 4, F16 = 2, BF16 = 2, I16 = 2, U16 = 2, I8 = 1, U8 = 1,
+  F64 = 8, I64 = 8, U64 = 8, F32 = 4, I32 = 4, U32 = 4, F16 = 2, BF16 = 2, I16 = 2, U16 = 2,
+    I8 = 1, U8 = 1,
   BOOL = 1, F8_E4M3 = 1, F8_E5M2 = 1,
 }
 
@@ -87,14 +90,16 @@ local function contents(path)
       local bytes = widths[entry.dtype]
       for _, n in ipairs(bytes and entry.shape or {}) do bytes = bytes * n end
       if bytes and offsets[2] and offsets[2] - offsets[1] ~= bytes then
-        return nil, ("%s: %s has %d bytes, its shape says %d"):format(path, name, offsets[2] - offsets[1], bytes)
+        return nil, ("%s: %s has %d bytes, its shape says %d"):format(path, name,
+          offsets[2] - offsets[1], bytes)
       end
       last = math.max(last, offsets[2] or 0)
       names[#names + 1] = name
     end
   end
   if 8 + length + last ~= size then
-    return nil, ("%s: %d bytes, its header says %d: the download did not end"):format(path, size, 8 + length + last)
+    return nil, ("%s: %d bytes, its header says %d: the download did not end"):format(path, size,
+      8 + length + last)
   end
   return names
 end
@@ -119,8 +124,11 @@ end
 
 local function check_weights(folder)
   local main, read = "model.safetensors", contents
-  if exists(folder .. "/pytorch_model.bin") or exists(folder .. "/pytorch_model.bin.index.json") then
-    if not exists(folder .. "/model.safetensors") then main, read = "pytorch_model.bin", bin_contents end
+  if exists(folder .. "/pytorch_model.bin")
+    or exists(folder .. "/pytorch_model.bin.index.json") then
+    if not exists(folder .. "/model.safetensors") then
+      main, read = "pytorch_model.bin", bin_contents
+    end
   end
   local files, index, why = { [main] = true }, nil, nil
   if exists(folder .. "/" .. main .. ".index.json") then
@@ -135,7 +143,8 @@ local function check_weights(folder)
     local plain = not file:find("[/\\]") and file ~= ".."
     local names
     names, why = read(folder .. "/" .. (plain and file or "-"))
-    say(names, "%s", names and file .. (#names > 0 and (": %d tensors"):format(#names) or "") or why)
+    say(names, "%s", names and file .. (#names > 0 and (": %d tensors"):format(#names) or "")
+      or why)
     for _, name in ipairs(names or {}) do there[name] = file end
   end
   if index and read == contents then
@@ -143,14 +152,16 @@ local function check_weights(folder)
     for name, file in pairs(index) do
       if there[name] ~= file and (not missing or name < missing) then missing = name end
     end
-    say(not missing, "%s", missing and missing .. " is not where the index says" or "the index fits")
+    say(not missing, "%s", missing and missing .. " is not where the index says"
+      or "the index fits")
   end
 end
 
 
 local function check_folder(folder)
   local config, why = read_json(folder .. "/config.json")
-  say(config, "%s", config and ("%s/config.json: model_type %s"):format(folder, tostring(config.model_type)) or why)
+  say(config, "%s", config and ("%s/config.json: model_type %s"):format(folder,
+    tostring(config.model_type)) or why)
   local parts = false
   for _, part in ipairs { "llm", "vision_tower", "mm_projector" } do   -- VILA-U comes in folders
     if exists(folder .. "/" .. part .. "/config.json") then

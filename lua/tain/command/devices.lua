@@ -15,7 +15,8 @@ return {
         print(("%d  %s"):format(d.index or i - 1, tostring(d.name)))
         for name, value in require("tain.data").sorted(d) do
           if name ~= "index" and name ~= "name" then
-            print(("     %-10s %s"):format(name, type(value) == "table" and json.encode(value) or tostring(value)))
+            print(("     %-10s %s"):format(name, type(value) == "table" and json.encode(value)
+              or tostring(value)))
           end
         end
       end

@@ -16,7 +16,8 @@ local function overview()
   table.sort(names)
   for _, name in ipairs(names) do
     local option = main.options[name]
-    print(("  --%-18s %s"):format(name .. (option[1] == "boolean" and "" or " " .. name:upper()), option.help))
+    print(("  --%-18s %s"):format(name .. (option[1] == "boolean" and "" or " " .. name:upper()),
+      option.help))
   end
 end
 
