@@ -66,9 +66,18 @@ for path in list:lines() do
 end
 list:close()
 
+-- Tensors usually share blocks of memory that are bound whole, with offsets the layer cannot see;
+-- TAIN_UNPOOLED gives each its own, so that what it says of two dispatches is about two tensors.
 local environment = ""
 if mode == "validate" then
-  environment = "VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation VK_LAYER_ENABLES="
+  local layer = io.popen("ls /usr/share/vulkan/explicit_layer.d /etc/vulkan/explicit_layer.d "
+    .. "/usr/local/share/vulkan/explicit_layer.d 2>/dev/null")
+  if not layer:read("*a"):find("validation") and not os.getenv("VK_LAYER_PATH") then
+    io.stderr:write("there is no validation layer: install vulkan-validationlayers\n")
+    os.exit(1)
+  end
+  layer:close()
+  environment = "TAIN_UNPOOLED=1 VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation VK_LAYER_ENABLES="
     .. "VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT:"
     .. "VALIDATION_CHECK_ENABLE_SYNCHRONIZATION_VALIDATION_QUEUE_SUBMIT "
 end
