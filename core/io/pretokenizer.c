@@ -16,12 +16,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MATCH_LIMIT 20000000 /* steps from one starting point */
+#define MATCH_LIMIT 100000 /* steps from one starting point, and four more for each byte */
 #define DEPTH_LIMIT 100000
-#define HEAP_LIMIT  65536    /* KiB */
-#define WINDOW      65536    /* starting points of one search */
+#define HEAP_LIMIT  65536  /* KiB */
 #define MAX_STEPS   64
-#define MAX_PATTERN 65536    /* bytes */
+#define MAX_PATTERN 65536  /* bytes */
 
 struct split {
     pcre2_code *code; /* NULL: literal, or \s+$ */
@@ -168,6 +167,9 @@ static size_t align(const char *text, size_t length, size_t at)
 /* The first match at or after `from`: 1, 0 if there is none, or a negative status. */
 static int find(const struct search *s, size_t from, size_t *start, size_t *end)
 {
+    /* Starting points of one search; few searches, as PCRE2 may look ahead to the end in each. */
+    size_t window = 1024 + s->length / 16;
+
     if (s->step->literal) {
         const char *hit = memmem(s->text + from, s->length - from, s->step->literal,
                                  s->step->literal_length);
@@ -180,12 +182,13 @@ static int find(const struct search *s, size_t from, size_t *start, size_t *end)
     }
     if (!s->step->code)
         return find_trailing_space(s->text, s->length, from, start, end);
+    pcre2_set_match_limit(s->context, (uint32_t)(MATCH_LIMIT + 4 * s->length));
     while (from <= s->length) {
         int found;
 
         if (base_interrupted)
             return fail(TAIN_EINTERRUPTED, "tokenizer: interrupted");
-        pcre2_set_offset_limit(s->context, from + WINDOW);
+        pcre2_set_offset_limit(s->context, from + window);
         found = pcre2_match(s->step->code, (PCRE2_SPTR)s->text, s->length, from,
                             PCRE2_NO_UTF_CHECK, s->data, s->context);
         if (found >= 0) {
@@ -202,9 +205,9 @@ static int find(const struct search *s, size_t from, size_t *start, size_t *end)
                         "tokenizer: a pattern needs too many steps on a text of %zu bytes (PCRE2 "
                         "says %d)",
                         s->length, found);
-        if (s->length - from <= WINDOW)
+        if (s->length - from <= window)
             return 0;
-        from = align(s->text, s->length, from + WINDOW + 1);
+        from = align(s->text, s->length, from + window + 1);
     }
     return 0;
 }
@@ -244,7 +247,7 @@ static int part(struct cut *c, size_t start, size_t end, bool match)
     c->previous = match;
     switch (c->behaviour) {
     case SPLIT_REMOVED:
-        return match || start == end ? 0 : push(out, start, end);
+        return match ? 0 : push(out, start, end);
     case SPLIT_WITH_PREVIOUS:
         if (match && !previous && out->count > c->first) {
             out->at[out->count - 1].end = (uint32_t)end;
@@ -276,13 +279,25 @@ static int part(struct cut *c, size_t start, size_t end, bool match)
     case SPLIT_ISOLATED:
         break;
     }
-    return start == end ? 0 : push(out, start, end);
+    return push(out, start, end);
+}
+
+/* Takes the empty parts out again: until now they kept their neighbours apart. */
+static void drop_empty(struct spans *out, size_t first)
+{
+    size_t kept = first;
+
+    for (size_t i = first; i < out->count; i++) {
+        if (out->at[i].start < out->at[i].end)
+            out->at[kept++] = out->at[i];
+    }
+    out->count = kept;
 }
 
 static int cut_piece(struct search *s, size_t base, struct spans *out)
 {
     struct cut c = {.out = out, .first = out->count, .behaviour = s->step->behaviour};
-    bool invert = s->step->invert, matched = false;
+    bool invert = s->step->invert, matched = false, empty = false;
     size_t from = 0, last = 0, start = 0, end = 0;
     int found, status;
 
@@ -298,6 +313,7 @@ static int cut_piece(struct search *s, size_t base, struct spans *out)
                     break;
                 continue;
             }
+            empty = true;
         }
         matched = true;
         if ((start > last && (status = part(&c, base + last, base + start, invert))) ||
@@ -311,7 +327,11 @@ static int cut_piece(struct search *s, size_t base, struct spans *out)
         return found;
     if (last < s->length && (status = part(&c, base + last, base + s->length, invert)))
         return status;
-    return c.carried ? push(out, c.carry, base + s->length) : 0;
+    if (c.carried && (status = push(out, c.carry, base + s->length)))
+        return status;
+    if (empty)
+        drop_empty(out, c.first);
+    return 0;
 }
 
 /* Applies one step to every piece. */
@@ -327,7 +347,6 @@ static int run_step(const struct split *step, const char *text, const struct spa
         if (!s.data || !s.context) {
             status = fail(TAIN_ENOMEM, "out of host memory for a pattern");
         } else {
-            pcre2_set_match_limit(s.context, MATCH_LIMIT);
             pcre2_set_depth_limit(s.context, DEPTH_LIMIT);
             pcre2_set_heap_limit(s.context, HEAP_LIMIT);
         }

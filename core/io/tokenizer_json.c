@@ -441,6 +441,8 @@ int tokenizer_read_json(struct tokenizer *t, const struct json *root, size_t siz
     const struct json *decoder = given(root, "decoder");
     int status;
 
+    if (json_type(root) != JSON_OBJECT)
+        return json_fail(root, "must be an object");
     if ((status = read_normalizer(t, given(root, "normalizer"))) ||
         (status = read_pre_tokenizer(t, given(root, "pre_tokenizer"), where)) ||
         (decoder && (status = read_decoder(decoder))) ||

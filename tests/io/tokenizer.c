@@ -5,7 +5,7 @@
 #include "io/io.h"
 #include "io/tokenizer.h"
 
-#include <unistd.h>
+#include "temp.h"
 
 #define GOLDEN "tests/golden/tokenizers/"
 
@@ -208,20 +208,14 @@ static void check_pieces(void)
 
 static void link_file(const char *from, const char *name, const char *to)
 {
-    char source[512], target[512], here[256];
+    char here[256], *source, *target;
 
     CHECK(getcwd(here, sizeof(here)));
-    snprintf(source, sizeof(source), "%s/" GOLDEN "%s/%s", here, from, name);
-    snprintf(target, sizeof(target), "%s/%s", to, name);
-    CHECK(!symlink(source, target));
-}
-
-static void remove_folder(const char *path)
-{
-    char command[256];
-
-    snprintf(command, sizeof(command), "rm -r '%s'", path);
-    CHECK(!system(command));
+    source = base_format("%s/" GOLDEN "%s/%s", here, from, name);
+    target = path_join(to, name);
+    CHECK(source && target && !symlink(source, target));
+    free(source);
+    free(target);
 }
 
 /* vocab.json and merges.txt alone mean the same. */
@@ -229,10 +223,11 @@ static void check_old_layout(const char *folder)
 {
     static const char *const names[] = {"vocab.json", "merges.txt", "added_tokens.json",
                                         "tokenizer_config.json", "special_tokens_map.json"};
-    char path[] = "/tmp/tain-tokenizer-XXXXXX", file[512];
+    const char *path = in_temp(folder);
     struct tokenizer *t;
+    char file[512];
 
-    CHECK(mkdtemp(path));
+    CHECK(!folder_make(path));
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         snprintf(file, sizeof(file), GOLDEN "%s/%s", folder, names[i]);
         if (file_exists(file))
@@ -242,7 +237,6 @@ static void check_old_layout(const char *folder)
     CHECK(t);
     check_byte_level(t, folder);
     tokenizer_free(t);
-    remove_folder(path);
 }
 
 static void check_roles(void)
@@ -276,18 +270,61 @@ static void check_roles(void)
     tokenizer_free(t);
 }
 
+/* The vocabulary that lua/tain/vocabulary.lua makes: every word is one token, alone and after a
+ * space. */
+static void check_blocks(void)
+{
+    struct tokenizer *t = open_golden("blocks");
+    struct json *words = read_list("blocks", "words.json");
+    size_t length;
+    char *text;
+
+    CHECK(json_count(words) > 43);
+    for (const struct json *v = json_first(words); v; v = json_next(v)) {
+        const char *word;
+
+        CHECK(!json_string(v, &word, NULL));
+        for (int spaced = 0; spaced < 2; spaced++) {
+            struct tokens ids = {0};
+
+            text = base_format("%s%s", spaced ? " " : "", word);
+            CHECK(text && !tokenizer_encode(t, text, strlen(text), false, &ids));
+            if (ids.count != 1) {
+                fprintf(stderr, "blocks: \"%s\" is %zu tokens\n", text, ids.count);
+                failures++;
+            }
+            free(text);
+            tokens_clear(&ids);
+        }
+    }
+    {
+        static const char prompt[] = "a red circle left of a blue square é";
+        struct tokens ids = {0};
+
+        CHECK(!tokenizer_encode(t, prompt, strlen(prompt), true, &ids));
+        CHECK_INT((long long)ids.count, 1 + 8 + 3);
+        CHECK_INT(ids.at[0], tokenizer_bos(t));
+        text = tokenizer_decode(t, ids.at, ids.count, true, &length);
+        CHECK_STRING(text, prompt);
+        free(text);
+        tokens_clear(&ids);
+    }
+    json_free(words);
+    tokenizer_free(t);
+}
+
 /* What would be quadratic if done naively. */
 static void check_speed(void)
 {
     static const char *const folders[] = {"janus", "phi", "qwen", "llama_sp"};
-    const size_t size = 1 << 20;
-    char *text = base_alloc(size, 1);
+    char *text = base_alloc(1 << 20, 1);
 
     CHECK(text);
     for (size_t f = 0; f < COUNT_OF(folders); f++) {
         struct tokenizer *t = open_golden(folders[f]);
 
         for (int kind = 0; kind < 5; kind++) {
+            const size_t size = kind ? 1 << 17 : 1 << 20;
             struct tokens ids = {0};
             double start;
 
@@ -320,8 +357,10 @@ int main(void)
     }
     check_old_layout("phi");
     check_old_layout("qwen");
+    temp_remove(temp);
     check_pieces();
     check_roles();
+    check_blocks();
     check_speed();
     return failures != 0;
 }
