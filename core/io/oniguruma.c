@@ -1,9 +1,9 @@
 /* oniguruma.c - regular expressions of tokenizer.json, written for Oniguruma, in PCRE2's terms.
  *
  * The two differ in little that tokenizers use: \s is the property White_Space in Oniguruma, and
- * something else in PCRE2 with UCP as without; code points are written differently; Ruby's intervals
- * cannot be possessive; and Oniguruma has sets within sets. Everything that this file does not know
- * is refused: a tokenizer that is nearly right is worse than none.
+ * something else in PCRE2 with UCP as without; code points are written differently; Ruby's
+ * intervals cannot be possessive; and Oniguruma has sets within sets. Everything that this file
+ * does not know is refused: a tokenizer that is nearly right is worse than none.
  */
 #include "io/oniguruma.h"
 
@@ -13,12 +13,12 @@
 #include <string.h>
 
 #define SPACES                                                                                     \
-    "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}"     \
+    "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}"    \
     "\\x{205f}\\x{3000}"
 #define NO_SPACES                                                                                  \
-    "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-"          \
-    "\\x{1fff}\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}"         \
-    "\\x{3001}-\\x{d7ff}\\x{e000}-\\x{10ffff}"
+    "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}"                   \
+    "\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}"                 \
+    "\\x{2060}-\\x{2fff}\\x{3001}-\\x{d7ff}\\x{e000}-\\x{10ffff}"
 
 struct translation {
     const char *p;   /* the rest of the pattern */

@@ -1,8 +1,8 @@
 /* sentencepiece.c - tokenizer.model: pieces with scores, merged from characters.
  *
- * Follows the slow Llama class of transformers with legacy=false, which VILA-U uses: one U+2581 is put
- * before the whole text (not before what follows an added token), added tokens are taken out, the
- * rest goes through byte-pair merging, highest score first, and what is no piece becomes bytes.
+ * Follows the slow Llama class of transformers with legacy=false, which VILA-U uses: one U+2581 is
+ * put before the whole text (not before what follows an added token), added tokens are taken out,
+ * the rest goes through byte-pair merging, highest score first, and what is no piece becomes bytes.
  *
  * Easy to get wrong: control pieces written in the text ("<s>") are only found if they are added
  * tokens; the prefix alone before one of the class's own special tokens is dropped, before another
@@ -151,8 +151,8 @@ static int read_piece(struct tokenizer *t, int32_t id, const char *p, size_t siz
         flags = TOKEN_BYTE;
         break;
     default:
-        return fail(TAIN_EUNSUPPORTED, "%s: piece %d is user-defined or unused, which tain does not "
-                                       "know", where, id);
+        return fail(TAIN_EUNSUPPORTED,
+                    "%s: piece %d is user-defined or unused, which tain does not know", where, id);
     }
     t->ranks[id] = rank_of(score);
     return vocabulary_put(&t->words, id, name, length, flags, where);

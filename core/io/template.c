@@ -3,9 +3,10 @@
  * Janus ("deepseek" in its code): the system's text and a blank line, then for each turn the role,
  * ": ", the text and a separator, which is a blank line after the user and EOS after the assistant.
  *
- * Easy to get wrong: each text is stripped, not only the whole; an empty text takes ": " shorter and
- * its separator with it, so that an empty prompt leaves no blank line; prompts for images have no
- * system text; a text that spells a special token becomes that token, as in the original code.
+ * Easy to get wrong: each text is stripped, not only the whole; an empty text takes the space
+ * before it and its separator with it, so that an empty prompt leaves no blank line; prompts for
+ * images have no system text; a text that spells a special token becomes that token, as in the
+ * original code.
  */
 #include "io/template.h"
 
@@ -19,8 +20,9 @@
 #define JANUS_IMAGE "<image_placeholder>"
 
 const char template_janus_system[] =
-    "You are a helpful language and vision assistant. You are able to understand the visual content "
-    "that the user provides, and assist the user with a variety of tasks using natural language.";
+    "You are a helpful language and vision assistant. You are able to understand the visual "
+    "content that the user provides, and assist the user with a variety of tasks using natural "
+    "language.";
 
 int template_janus_open(const struct tokenizer *t, struct template_janus *ids)
 {

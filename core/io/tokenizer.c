@@ -152,7 +152,8 @@ static void widen(const struct tokenizer *t, int32_t id, const char *text, size_
 
     while (flags & TOKEN_LSTRIP && *start > from) {
         step = 1;
-        while (step < 4 && *start - step > from && ((unsigned char)text[*start - step] & 0xc0) == 0x80)
+        while (step < 4 && *start - step > from &&
+               ((unsigned char)text[*start - step] & 0xc0) == 0x80)
             step++;
         if (utf8_read(text + *start - step, step, &code) != step || !utf8_space(code))
             break;
@@ -211,8 +212,8 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t length,
     size_t before = out->count, bad;
     int status = 0;
 
-    REQUIRE(length <= TOKENIZER_MAX_TEXT, "tokenizer: a text of %zu bytes is longer than %u", length,
-            TOKENIZER_MAX_TEXT);
+    REQUIRE(length <= TOKENIZER_MAX_TEXT, "tokenizer: a text of %zu bytes is longer than %u",
+            length, TOKENIZER_MAX_TEXT);
     REQUIRE(utf8_check(text, length, &bad), "tokenizer: the text is not UTF-8 at byte %zu", bad);
     if (special)
         status = tokens_append(out, t->before.at, t->before.count);

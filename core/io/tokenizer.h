@@ -58,8 +58,8 @@ int32_t tokenizer_bos(const struct tokenizer *t);
 int32_t tokenizer_eos(const struct tokenizer *t);
 int32_t tokenizer_pad(const struct tokenizer *t);
 
-/* Adds a special token that the files lack (Show-o's ten) and returns its id, the next free one; the
- * id it has if there is such a token already; a negative status on failure. */
+/* Adds a special token that the files lack (Show-o's ten) and returns its id, the next free one;
+ * the id it has if there is such a token already; a negative status on failure. */
 int32_t tokenizer_add(struct tokenizer *t, const char *name);
 
 #endif

@@ -12,8 +12,8 @@
 #define GPT2_WORDS                                                                                 \
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 #define QWEN2_WORDS                                                                                \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+"        \
-    "[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}|"                           \
+    " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 #define MAX_PARTS 64
 
 static bool is(const char *a, const char *b)
@@ -54,8 +54,8 @@ static int must_be_empty(const struct json *o, const char *key)
     return 0;
 }
 
-/* Lays out a component and, if it is a Sequence, what is in it, in order; sequences within sequences
- * are opened too. Returns how many parts there are, or a negative status. */
+/* Lays out a component and, if it is a Sequence, what is in it, in order; sequences within
+ * sequences are opened too. Returns how many parts there are, or a negative status. */
 static int flatten(const struct json *v, const char *members, const struct json **parts)
 {
     int count = 0;

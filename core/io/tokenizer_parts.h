@@ -1,8 +1,8 @@
 /* tokenizer_parts.h - what a tokenizer is made of. For the files that read and apply one.
  *
- * Text passes through: added tokens found in the raw text (trie) -> normal form -> added tokens found
- * in the normal form (trie) -> words (pretokenizer) -> pieces of words (merge, by the rules of
- * byte_level.c or sentencepiece.c).
+ * Text passes through: added tokens found in the raw text (trie) -> normal form -> added tokens
+ * found in the normal form (trie) -> words (pretokenizer) -> pieces of words (merge, by the rules
+ * of byte_level.c or sentencepiece.c).
  */
 #ifndef TAIN_IO_TOKENIZER_PARTS_H
 #define TAIN_IO_TOKENIZER_PARTS_H
@@ -189,7 +189,7 @@ struct workspace {
     struct text text;
 };
 
-/* tokenizer.c: brings *text into the normal form; the result lies in w->normal or is *text itself. */
+/* tokenizer.c: brings *text into the normal form, which lies in w->normal or is *text itself. */
 int tokenizer_normal(const struct tokenizer *t, struct workspace *w, const char **text,
                      size_t *length);
 
@@ -205,8 +205,10 @@ int tokenizer_add_token(struct tokenizer *t, int64_t id, const char *name, size_
 
 /* byte_level.c */
 uint32_t byte_level_character(unsigned char byte);
-int byte_level_name(const char *bytes, size_t length, char *out); /* out: 2 * length; its length */
-int byte_level_bytes(const char *name, size_t length, char *out); /* out: length; -1 if it is text */
+/* A name of up to 2 * length bytes; returns how many. */
+int byte_level_name(const char *bytes, size_t length, char *out);
+/* Up to length bytes; returns how many, or -1 if the name is plain text. */
+int byte_level_bytes(const char *name, size_t length, char *out);
 int byte_level_merge(struct tokenizer *t, const char *a, size_t a_length, const char *b,
                      size_t b_length, uint32_t rank, const char *where);
 int byte_level_reserve(struct tokenizer *t, size_t merges);

@@ -1,7 +1,7 @@
 /* vocabulary.c - names by id and ids by name.
  *
- * A file decides what is stored here, so the hash is seeded per table: names chosen to collide would
- * otherwise turn loading into a quadratic walk.
+ * A file decides what is stored here, so the hash is seeded per table: names chosen to collide
+ * would otherwise turn loading into a quadratic walk.
  */
 #include "io/tokenizer_parts.h"
 

@@ -167,6 +167,174 @@ static void check_janus(const char *folder, const char *file)
     tokenizer_free(t);
 }
 
+static struct json *open_cases(const char *file, const struct json **cases)
+{
+    struct json *root = json_read(file, 16 << 20);
+
+    CHECK(root && !json_get_array(root, "cases", cases));
+    return root;
+}
+
+static void check_both_answers(const struct tokenizer *t, const struct json *c)
+{
+    check_answers(t, string(c, "name"), c, "yes_strings", "yes_ids");
+    check_answers(t, string(c, "name"), c, "no_strings", "no_ids");
+}
+
+static void check_showo(void)
+{
+    struct tokenizer *t = tokenizer_open("tests/golden/tokenizers/phi");
+    const struct json *cases;
+    struct json *root = open_cases("tests/golden/chat/showo.json", &cases);
+    struct template_showo ids;
+    int64_t codes, base, mask, width = 0;
+    int kinds = 0;
+
+    CHECK(t && !template_showo_open(t, &ids));
+    CHECK(!json_get_int(root, "num_vq_tokens", 1, 4096, &codes));
+    CHECK(!json_get_int(root, "code_base", 1, 1 << 20, &base));
+    CHECK(!json_get_int(root, "mask_token_id", 1, 1 << 20, &mask));
+    CHECK_INT(ids.codes, base);
+    CHECK_STRING(string(root, "system"), template_vicuna_system);
+    for (const struct json *c = json_first(cases); c; c = json_next(c)) {
+        const char *use = string(c, "use"), *name = string(c, "name");
+        struct tokens is = {0}, other = {0};
+
+        CHECK(!json_opt_int(c, "max_seq_length", 1, 1 << 20, &width));
+        if (!strcmp(use, "text_to_image")) {
+            CHECK(!template_showo_image(t, &ids, string(c, "prompt"), (size_t)width, (size_t)codes,
+                                        (int32_t)mask, &is));
+            CHECK(!template_showo_image(t, &ids, "", (size_t)width, (size_t)codes, (int32_t)mask,
+                                        &other));
+            same_row(name, &is, json_find(c, "ids"));
+            same_row(name, &other, json_find(c, "ids_uncond"));
+            kinds |= 1;
+        } else if (!strcmp(use, "understanding")) {
+            int32_t image[64];
+            size_t n = 0;
+            int64_t code;
+
+            for (const struct json *v = json_first(json_find(c, "codes")); v; v = json_next(v)) {
+                CHECK(n < COUNT_OF(image) && !json_int(v, 0, 1 << 20, &code));
+                image[n++] = (int32_t)code;
+            }
+            CHECK(!template_showo_question(t, &ids, string(c, "question"), image, n, &is));
+            same_row(name, &is, json_find(c, "ids"));
+            kinds |= 2;
+        } else if (!strcmp(use, "understanding_clip")) {
+            CHECK(!template_showo_clip(t, &ids, template_vicuna_system, string(c, "question"), &is,
+                                       &other));
+            same_row(name, &is, json_find(c, "ids_before_image"));
+            same_row(name, &other, json_find(c, "ids_after_image"));
+            kinds |= 4;
+        } else {
+            check_both_answers(t, c);
+            kinds |= 8;
+        }
+        tokens_clear(&is);
+        tokens_clear(&other);
+    }
+    CHECK_INT(kinds, 15);
+    json_free(root);
+    tokenizer_free(t);
+}
+
+static void check_vilau(void)
+{
+    struct tokenizer *t = tokenizer_open("tests/golden/tokenizers/llama_sp");
+    const struct json *cases;
+    struct json *root = open_cases("tests/golden/chat/vilau.json", &cases);
+    int kinds = 0;
+
+    CHECK(t);
+    CHECK_STRING(string(root, "system"), template_vicuna_system);
+    for (const struct json *c = json_first(cases); c; c = json_next(c)) {
+        const char *use = string(c, "use"), *name = string(c, "name");
+        struct tokens is = {0}, other = {0};
+
+        if (!strcmp(use, "text_to_image")) {
+            size_t width;
+
+            CHECK(!template_vilau_image(t, template_vicuna_system, string(c, "prompt"), &is));
+            CHECK(!template_vilau_image(t, template_vicuna_system, "", &other));
+            same_row(name, &is, json_find(c, "ids"));
+            same_row(name, &other, json_find(c, "ids_uncond"));
+            width = is.count > other.count ? is.count : other.count;
+            CHECK(!tokens_pad_left(&is, 0, width) && !tokens_pad_left(&other, 0, width));
+            same_row(name, &is, json_at(json_find(c, "batch_ids"), 0));
+            same_row(name, &other, json_at(json_find(c, "batch_ids"), 1));
+            kinds |= 1;
+        } else if (!strcmp(use, "understanding")) {
+            CHECK(!template_vilau_question(t, template_vicuna_system, string(c, "question"), &is));
+            same_row(name, &is, json_find(c, "ids"));
+            kinds |= 2;
+        } else {
+            check_both_answers(t, c);
+            kinds |= 4;
+        }
+        tokens_clear(&is);
+        tokens_clear(&other);
+    }
+    CHECK_INT(kinds, 7);
+    json_free(root);
+    tokenizer_free(t);
+}
+
+/* The question of a case stands behind the image in the first message. */
+static const char *question_of(const struct json *c)
+{
+    const struct json *content = json_find(json_at(json_find(c, "messages"), 0), "content");
+
+    return string(json_at(content, 1), "text");
+}
+
+static void check_qwen(void)
+{
+    struct tokenizer *t = tokenizer_open("tests/golden/tokenizers/qwen");
+    const struct json *cases;
+    struct json *root = open_cases("tests/golden/chat/qwen.json", &cases);
+    int kinds = 0;
+
+    CHECK(t);
+    for (const struct json *c = json_first(cases); c; c = json_next(c)) {
+        const char *use = string(c, "use"), *name = string(c, "name");
+        struct tokens is = {0};
+        int64_t images = 0;
+
+        CHECK(!json_opt_int(c, "num_image_tokens", 1, 100000, &images));
+        if (!strcmp(use, "understanding")) {
+            CHECK(!template_qwen_question(t, template_qwen_system, question_of(c), (size_t)images,
+                                          &is));
+            same_row(name, &is, json_find(c, "ids"));
+            kinds |= 1;
+        } else if (!strcmp(use, "text")) {
+            const struct json *m = json_first(json_find(c, "messages"));
+            const char *system = string(m, "content");
+            struct template_turn turns[8];
+            size_t count = 0;
+            char *text;
+
+            while ((m = json_next(m))) {
+                CHECK(count < COUNT_OF(turns));
+                turns[count++].text = string(m, "content");
+            }
+            text = template_qwen_text(system, turns, count);
+            CHECK_STRING(text, string(c, "text"));
+            free(text);
+            CHECK(!template_qwen_talk(t, system, turns, count, 0, &is));
+            same_row(name, &is, json_find(c, "ids"));
+            kinds |= 2;
+        } else {
+            check_both_answers(t, c);
+            kinds |= 4;
+        }
+        tokens_clear(&is);
+    }
+    CHECK_INT(kinds, 7);
+    json_free(root);
+    tokenizer_free(t);
+}
+
 int main(void)
 {
     struct tokenizer *phi = tokenizer_open("tests/golden/tokenizers/phi");
@@ -174,6 +342,9 @@ int main(void)
 
     check_janus("tests/golden/tokenizers/janus", "tests/golden/chat/janus.json");
     check_janus("tests/golden/tokenizers/janus_7b", "tests/golden/chat/janus_7b.json");
+    check_showo();
+    check_vilau();
+    check_qwen();
     CHECK(phi);
     CHECK_FAILS(template_janus_image(phi, "x", &ids, NULL), TAIN_EFORMAT, "begin");
     tokenizer_free(phi);

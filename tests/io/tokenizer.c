@@ -336,7 +336,8 @@ static void check_speed(void)
             CHECK(!tokenizer_encode(t, text, size, true, &ids));
             start = base_seconds() - start;
             if (getenv("TAIN_TIMES"))
-                fprintf(stderr, "%s, kind %d: %.3f s, %zu ids\n", folders[f], kind, start, ids.count);
+                fprintf(stderr, "%s, kind %d: %.3f s, %zu ids\n", folders[f], kind, start,
+                        ids.count);
             CHECK(start < 10);
             tokens_clear(&ids);
         }

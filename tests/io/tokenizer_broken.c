@@ -63,7 +63,8 @@ static int try_open(void)
 #define STEP(step)                                                                                 \
     "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[" step                           \
     ",{\"type\":\"ByteLevel\",\"use_regex\":false}]}," AB "}"
-#define REGEX(r) STEP("{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" r "\"},\"behavior\":\"Isolated\"}")
+#define REGEX(r)                                                                                   \
+    STEP("{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" r "\"},\"behavior\":\"Isolated\"}")
 #define ADDED(a) "{" PRE "," AB ",\"added_tokens\":[" a "]}"
 
 static void check_sentences(void)
