@@ -640,5 +640,124 @@ tain_tensor *tain_token_logprob(tain_tensor *logits, tain_tensor *target);
 ///         the device knows are no numbers
 tain_tensor *tain_embed(tain_tensor *table, tain_tensor *index);
 
+/// Puts tensors one after the other along a dimension.
+///
+/// @param parts any float types; their shapes differ only in that dimension
+/// @param count how many
+/// @param dim which dimension; negative counts from the end
+/// @return a new f32 tensor
+tain_tensor *tain_concat(tain_tensor *const *parts, int32_t count, int32_t dim);
+
+/// Takes one element of each row, at an index.
+///
+/// @param x any float type, [.., C]
+/// @param index i32, one for each row
+/// @return a new f32 tensor [..]
+tain_tensor *tain_gather(tain_tensor *x, tain_tensor *index);
+
+/// Takes parts along the first dimension, in any order and any number of times.
+///
+/// @param x any float type
+/// @param index i32
+/// @return a new f32 tensor: the index's shape, then that of one part
+tain_tensor *tain_rows(tain_tensor *x, tain_tensor *index);
+
+/// Mixes rows of conditional and unconditional logits: n + guidance * (c - n).
+///
+/// @param logits any float type, [2R, V]: row 2i is conditional, row 2i + 1 is not
+/// @param guidance 1 gives the conditional rows, more exaggerates the condition
+/// @return a new f32 tensor [R, V]
+tain_tensor *tain_guide(tain_tensor *logits, float guidance);
+
+/// Draws one token a row from the softmax of logits / temperature: the smallest index at which the
+/// running sum of probabilities reaches the row's uniform number. No gradient flows through it.
+///
+/// @param logits any float type, [.., V]
+/// @param uniforms f32, one for each row, in [0, 1)
+/// @param temperature (default 1); 0 takes the likeliest token
+/// @return a new i32 tensor shaped like uniforms
+tain_tensor *tain_sample(tain_tensor *logits, tain_tensor *uniforms, float temperature);
+
+/// Draws tokens as sample does, from logits mixed as guide does.
+///
+/// @param logits any float type, [2R, V]: row 2i is conditional, row 2i + 1 is not
+/// @param uniforms f32, one for each two rows, in [0, 1)
+/// @param guidance 1 gives the conditional rows, more exaggerates the condition
+/// @param temperature (default 1); 0 takes the likeliest token
+/// @return a new i32 tensor shaped like uniforms
+tain_tensor *tain_sample_guided(tain_tensor *logits, tain_tensor *uniforms, float guidance, float temperature);
+
+/// Draws uniform numbers in [0, 1) by counting: each depends on seed, stream and its position alone.
+///
+/// @param device where
+/// @param dims how many dimensions, 0 to 6
+/// @param shape sizes, slowest dimension first
+/// @param seed equal seeds give equal numbers
+/// @param stream streams of one seed are independent
+/// @param position of the first number in its stream
+/// @return a new f32 tensor
+tain_tensor *tain_uniform(tain_device *device, int32_t dims, const int64_t *shape, int64_t seed, int64_t stream,
+                          int64_t position);
+
+/// Draws normal numbers, of mean 0 and deviation 1, by counting.
+///
+/// @param device where
+/// @param dims how many dimensions, 0 to 6
+/// @param shape sizes, slowest dimension first
+/// @param seed equal seeds give equal numbers
+/// @param stream streams of one seed are independent
+/// @param position of the first number in its stream
+/// @return a new f32 tensor
+tain_tensor *tain_normal(tain_device *device, int32_t dims, const int64_t *shape, int64_t seed, int64_t stream,
+                         int64_t position);
+
+/// Convolves images.
+///
+/// @param x [B, H, W, Cin]
+/// @param weight [Kh, Kw, Cin, Cout]
+/// @param bias [Cout], or NULL
+/// @param stride steps between neighbouring results
+/// @param pad_top_left rows of zeros above, and columns to the left
+/// @param pad_bottom_right rows of zeros below, and columns to the right
+/// @return a new f32 tensor [B, H', W', Cout]
+tain_tensor *tain_conv2d(tain_tensor *x, tain_tensor *weight, tain_tensor *bias, int32_t stride, int32_t pad_top_left, int32_t pad_bottom_right);
+
+/// Makes images twice as large in both directions; every pixel becomes four.
+///
+/// @param x [B, H, W, C]
+/// @return a new f32 tensor [B, 2 * H, 2 * W, C]
+tain_tensor *tain_upsample2(tain_tensor *x);
+
+/// Cuts images into square patches. Not differentiable.
+///
+/// @param x [B, H, W, C]
+/// @param size of a patch; it divides H and W
+/// @return a new f32 tensor [B, patches, C * size * size], each patch in the order channel, row, column
+tain_tensor *tain_patch(tain_tensor *x, int32_t size);
+
+/// Brings every group of channels of every image to mean 0 and variance 1, multiplies by a weight and
+/// adds a bias.
+///
+/// @param x [B, .., C]
+/// @param weight [C]
+/// @param bias [C]
+/// @param groups how many; it divides C
+/// @param eps added to the variance
+/// @param silu whether x * sigmoid(x) is applied to the result
+/// @return a new f32 tensor shaped like x
+tain_tensor *tain_group_norm(tain_tensor *x, tain_tensor *weight, tain_tensor *bias, int32_t groups, float eps, bool silu);
+
+/* ------------------------------------------------------------------ Models */
+
+/// Runs a model against a recorded run of its reference implementation.
+///
+/// @param device where
+/// @param path of the golden files without their endings: PATH.json, PATH.weights.safetensors,
+///        PATH.io.safetensors
+/// @param lines receives one line for each compared tensor: its name and its greatest error relative
+///        to 1 + the greatest expected value; borrowed, until the next call on this thread
+/// @return the worst of these errors, or -1 on failure
+double tain_check_golden(tain_device *device, const char *path, const char **lines);
+
 #pragma GCC visibility pop
 #endif
