@@ -112,11 +112,8 @@ void main()
     float most = best;
     uint place = at;
 #endif
-    [[unroll]] for (uint m = LANES / 2; m > 0; m >>= 1) {
-        float v = subgroupShuffle(most, gl_SubgroupInvocationID ^ m);
-        uint i = subgroupShuffle(place, gl_SubgroupInvocationID ^ m);
-        keep_first(most, place, v, i);
-    }
+#define STEP(m) keep_first(most, place, ROW_OTHER(most, m), ROW_OTHER(place, m));
+    ROW_FOLD(STEP)
     if (lane == 0) {
         y.at[p.y_at + g] = most;
         where.at[p.where_at + g] = place;
