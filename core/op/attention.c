@@ -91,6 +91,16 @@ static double work_of(const struct attn *a)
     return 4.0 * (double)tensor_count(a->q) * (double)a->k->shape[1];
 }
 
+/* Where rows may start: the offset and all strides but the last, or-ed together. */
+static int64_t steps(const tain_tensor *t)
+{
+    int64_t all = t->offset;
+
+    for (int i = 0; i + 1 < t->dims; i++)
+        all |= t->shape[i] == 1 ? 0 : t->stride[i];
+    return all;
+}
+
 static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *shape)
 {
     const struct attn_params *p = (const void *)c->params;
@@ -119,14 +129,18 @@ static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *s
         *dims = 4;
         memcpy(shape, q->shape, sizeof(q->shape));
         for (int i = 0; i < 3; i++)
-            REQUIRE(c->in[i]->stride[3] == 1 || D == 1, "attention: the last dimension of input %d is not dense", i + 1);
+            REQUIRE(c->in[i]->stride[3] == 1 || !tensor_count(c->in[i]), "attention: the last dimension of input %d is not dense", i + 1);
     }
     for (int i = 0; i < (q->dims == 3 ? 1 : 3); i++)
-        REQUIRE((c->in[i]->offset | c->in[i]->stride[0] | c->in[i]->stride[1] |
-                 (c->in[i]->dims == 4 ? c->in[i]->stride[2] : 0)) % 4 == 0,
-                "attention: input %d is not stored in steps of four numbers", i + 1);
+        REQUIRE(steps(c->in[i]) % 4 == 0, "attention: input %d is not stored in steps of four numbers", i + 1);
     REQUIRE(D % 4 == 0 && D > 0 && D <= 512, "attention: a head of %lld numbers; it must be a multiple of 4 up to 512", (long long)D);
     REQUIRE(B < 65536, "attention: %lld batch rows; there may be 65535", (long long)B);
+    if (rule && rule->dims == 2) { /* of a cache: only segments, and room for more keys */
+        REQUIRE(rule->type == TAIN_I32 && T == 1 && rule->shape[0] == B && rule->shape[1] >= S && !c->training,
+                "attention: hidden keys are %s; %lld rows of one query and %lld keys need [%lld, %lld or more]", tensor_text(rule),
+                (long long)B, (long long)S, (long long)B, (long long)S);
+        return 0;
+    }
     REQUIRE(!rule || (rule->type == TAIN_I32 && tensor_count(rule) == B * (S + 2 * T)),
             "attention: the mask rule has %lld numbers; %lld rows of %lld keys and %lld queries need %lld",
             (long long)tensor_count(rule ? rule : q), (long long)B, (long long)S, (long long)T, (long long)(B * (S + 2 * T)));
@@ -156,7 +170,7 @@ static int decode(struct op_call *c, const struct attn *a)
         uint32_t q_h, q_b, k_t, k_h, k_b, y_h, y_b, keys, heads, batches, group, segments;
         float scale;
     } p = { q.h, q.b, k.t, k.h, k.b, (uint32_t)(D / 4), (uint32_t)(H * D / 4), r.keys, r.heads, (uint32_t)B,
-            r.group & 0xffff, r.keys, r.scale };
+            r.group & 0xffff, rule && rule->dims == 2 ? (uint32_t)rule->shape[1] : r.keys, r.scale };
     uint32_t lanes = gpu_info(c->device->gpu)->lanes;
 
     op_grid(B * H, lanes, &x, &y);
@@ -276,12 +290,26 @@ tain_tensor *attention_rule(tain_device *d, int64_t batch, int64_t keys, int64_t
     return rule;
 }
 
+/* A view that the kernels can read: rows dense and everything in steps of four. A new reference. */
+static tain_tensor *readable(tain_tensor *t)
+{
+    return steps(t) % 4 == 0 && t->dims && (t->stride[t->dims - 1] == 1 || tensor_last(t) == 1) ? tensor_ref(t) : op_copy(t);
+}
+
 tain_tensor *op_attention(tain_tensor *q, tain_tensor *k, tain_tensor *v, tain_tensor *rule, bool causal, int64_t past,
                           float scale)
 {
     struct attn_params p = { 0, 0, causal, (int32_t)past, scale };
+    bool alike = k->dims == 4 && v->dims == 4 && !memcmp(k->stride, v->stride, 4 * sizeof(int64_t));
+    tain_tensor *a = readable(q), *b = alike ? readable(k) : op_copy(k), *c = alike ? readable(v) : op_copy(v);
+    tain_tensor *y = NULL;
 
-    return rule ? OP_RUN(&op_attention_, &p, q, k, v, rule) : OP_RUN(&op_attention_, &p, q, k, v);
+    if (a && b && c)
+        y = rule ? OP_RUN(&op_attention_, &p, a, b, c, rule) : OP_RUN(&op_attention_, &p, a, b, c);
+    tensor_unref(a);
+    tensor_unref(b);
+    tensor_unref(c);
+    return y;
 }
 
 tain_tensor *op_attention_packed(tain_tensor *qkv, int heads, int kv_heads, tain_tensor *rule, bool causal)

@@ -1,4 +1,4 @@
-/* matmul.c - products of matrices: the kernel's choice, matmul, and linear layers.
+/* matmul.c - products of matrices: the kernel's choice, and matmul.
  *
  * All three orientations that training needs (x W^T, dy W, dy^T x) are one shader with two
  * specialization constants. What cannot be read four at a time goes through its V1 variant.
@@ -102,95 +102,6 @@ int gemm_column_sum(tain_tensor *x, int64_t rows, tain_tensor *out, bool add)
         status = gemm(&g);
     tensor_unref(ones);
     return status;
-}
-
-/* ---- Linear layers ---- */
-
-struct linear_params {
-    int32_t activation;
-};
-
-static int linear_infer(const struct op_call *c, tain_type *type, int *dims, int64_t *shape)
-{
-    const tain_tensor *x = c->in[0], *w = c->in[1], *b = c->inputs > 2 ? c->in[2] : NULL;
-
-    REQUIRE(x->dims >= 1, "linear: x must have at least one dimension");
-    REQUIRE(w->dims == 2, "linear: weight must have two dimensions; it is %s", tensor_text(w));
-    REQUIRE(w->type != TAIN_I32, "linear: weight holds integers");
-    REQUIRE(tensor_last(x) == w->shape[1], "linear: inner sizes differ: x is %s, weight is %s", tensor_text(x), tensor_text(w));
-    REQUIRE(!b || (b->dims == 1 && b->shape[0] == w->shape[0]), "linear: bias is %s, weight is %s", tensor_text(b ? b : w),
-            tensor_text(w));
-    *type = TAIN_F32;
-    *dims = x->dims;
-    memcpy(shape, x->shape, sizeof(x->shape));
-    shape[x->dims - 1] = w->shape[0];
-    return 0;
-}
-
-static int linear_forward(struct op_call *c)
-{
-    tain_tensor *x = c->in[0], *w = c->in[1];
-    const struct linear_params *p = (void *)c->params;
-
-    return gemm(&(struct gemm){
-        .a = x, .b = w, .bias = c->inputs > 2 ? c->in[2] : NULL, .c = c->out, .tb = true,
-        .activation = (enum gemm_activation)p->activation,
-        .M = tensor_rows(x), .N = w->shape[0], .K = w->shape[1], .batch = 1,
-        .a_pitch = tensor_pitch(x), .b_pitch = w->shape[1], .c_pitch = w->shape[0],
-    });
-}
-
-static int linear_backward(struct op_call *c)
-{
-    tain_tensor *x = c->in[0], *w = c->in[1], *dy = c->dout, *dx, *dw, *db;
-    int64_t rows = tensor_rows(x), n = w->shape[0], k = w->shape[1];
-    bool add;
-    int status = 0;
-
-    if (op_wants(c, 0)) {
-        if (!(dx = grad_target(x, &add)))
-            return tain_error_status();
-        status = gemm(&(struct gemm){ .a = dy, .b = w, .c = dx, .add = add, .M = rows, .N = k, .K = n, .batch = 1,
-                                      .a_pitch = n, .b_pitch = k, .c_pitch = tensor_pitch(dx) });
-    }
-    if (!status && op_wants(c, 1)) {
-        if (!(dw = grad_target(w, &add)))
-            return tain_error_status();
-        status = gemm(&(struct gemm){ .a = dy, .b = x, .c = dw, .ta = true, .add = add, .M = n, .N = k, .K = rows,
-                                      .batch = 1, .a_pitch = n, .b_pitch = tensor_pitch(x), .c_pitch = k });
-    }
-    if (!status && op_wants(c, 2)) {
-        if (!(db = grad_target(c->in[2], &add)))
-            return tain_error_status();
-        status = gemm_column_sum(dy, rows, db, add);
-    }
-    return status;
-}
-
-static const struct op op_linear = {
-    .name = "linear", .inputs = 2, .optional = 1, .any_stride = 1, .any_type = 2,
-    .infer = linear_infer, .forward = linear_forward, .backward = linear_backward,
-};
-
-tain_tensor *tain_linear(tain_tensor *x, tain_tensor *weight, tain_tensor *bias)
-{
-    struct linear_params p = { GEMM_NONE };
-    tain_tensor *dense, *y;
-
-    REQUIRE_OR_NULL(x, "linear: x is missing");
-    dense = tensor_pitch(x) < 0 ? op_contiguous(x) : tensor_ref(x);
-    if (!dense)
-        return NULL;
-    y = bias ? OP_RUN(&op_linear, &p, dense, weight, bias) : OP_RUN(&op_linear, &p, dense, weight);
-    tensor_unref(dense);
-    return y;
-}
-
-tain_tensor *op_linear_activated(tain_tensor *x, tain_tensor *weight, tain_tensor *bias, enum gemm_activation activation)
-{
-    struct linear_params p = { activation };
-
-    return bias ? OP_RUN(&op_linear, &p, x, weight, bias) : OP_RUN(&op_linear, &p, x, weight);
 }
 
 /* ---- General products ---- */

@@ -20,8 +20,22 @@ struct gemm {
 
 int gemm(const struct gemm *g);
 
-/* A linear layer with its activation in the same dispatch. Not for training. */
-tain_tensor *op_linear_activated(tain_tensor *x, tain_tensor *weight, tain_tensor *bias, enum gemm_activation activation);
+/* ---- Linear layers (linear.c) ---- */
+
+enum { LINEAR_ADAPTERS = 3 };
+
+/* Low-rank adapters of a linear layer whose weight may be several side by side (q, k and v):
+ * y[.., at : at + B's rows] += scale * (x A^T) B^T. */
+struct linear_adapters {
+    int count;
+    tain_tensor *a[LINEAR_ADAPTERS], *b[LINEAR_ADAPTERS]; /* [rank, in], [out, rank] */
+    int32_t at[LINEAR_ADAPTERS];
+    float scale[LINEAR_ADAPTERS];
+};
+
+/* activation other than GEMM_NONE is not for training. bias and adapters may be NULL. */
+tain_tensor *op_linear(tain_tensor *x, tain_tensor *weight, tain_tensor *bias, enum gemm_activation activation,
+                       const struct linear_adapters *adapters);
 
 /* out[N] (=|+=) the sum over the rows of x[rows, N]. */
 int gemm_column_sum(tain_tensor *x, int64_t rows, tain_tensor *out, bool add);

@@ -71,5 +71,6 @@ tain_tensor *op_plain(const struct op *op, tain_tensor *const *in, int inputs, c
 /* A tensor as f32 / contiguous: t itself with a new reference if it is so already. On the tape. */
 tain_tensor *op_float(tain_tensor *t);
 tain_tensor *op_contiguous(tain_tensor *t);
+tain_tensor *op_copy(tain_tensor *t); /* dense, in memory of its own; on the tape */
 
 #endif

@@ -68,6 +68,11 @@ tain_tensor *op_contiguous(tain_tensor *t)
     return OP_RUN0(&op_contiguous_, t);
 }
 
+tain_tensor *op_copy(tain_tensor *t)
+{
+    return OP_RUN0(&op_contiguous_, t);
+}
+
 tain_tensor *tain_contiguous(tain_tensor *x)
 {
     REQUIRE_OR_NULL(x, "contiguous: x is missing");

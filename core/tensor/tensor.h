@@ -12,7 +12,7 @@
 #include "base/base.h"
 #include "gpu/gpu.h"
 
-enum { TENSOR_DIMS = 6, OP_INPUTS = 8, OP_SAVED = 4, OP_PARAMS = 96 };
+enum { TENSOR_DIMS = 6, OP_INPUTS = 12, OP_SAVED = 4, OP_PARAMS = 96 };
 
 struct tape;
 

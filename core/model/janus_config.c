@@ -1,0 +1,192 @@
+/* janus_config.c - the sizes of a Janus, from what its files say and what they leave out.
+ *
+ * The published config.json names its parts ("siglip_large_patch16_384", "VQ-16") instead of giving
+ * their sizes, and the 7B's leaves out most of the language model too: then LlamaConfig's defaults
+ * hold. A model with other sizes says so in the same places with further keys.
+ */
+#include "model/janus.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { WIDE = 1 << 20 };
+
+static void defaults(struct janus_config *c)
+{
+    *c = (struct janus_config){
+        .language = { 32000, 4096, 11008, 32, 32, 0, 1e-6f, 10000 },
+        .vision = { 384, 16, 1024, 24, 16, 4096, 1e-6f },
+        .codec = { .channels = 128, .z = 256, .code_size = 8, .codes = 16384, .blocks = 2, .image = 384, .levels = 5,
+                   .encoder_mult = { 1, 1, 2, 2, 4 }, .decoder_mult = { 1, 1, 2, 2, 4 } },
+        .ids = { -1, -1, -1, -1, -1, -1 },
+        .mean = { 0.5f, 0.5f, 0.5f },
+        .deviation = { 0.5f, 0.5f, 0.5f },
+        .background = { 127, 127, 127 },
+        .least = 14,
+    };
+}
+
+static int opt(const struct json *o, const char *key, int64_t *out)
+{
+    return o ? json_opt_int(o, key, 1, WIDE, out) : 0;
+}
+
+static int opt_float(const struct json *o, const char *key, float *out)
+{
+    double v = *out;
+    int status = o ? json_opt_number(o, key, 0, 1e12, &v) : 0;
+
+    *out = (float)v;
+    return status;
+}
+
+static const struct json *params_of(const struct json *root, const char *key)
+{
+    const struct json *part = json_find(root, key), *params = part ? json_find(part, "params") : NULL;
+
+    return params ? params : part;
+}
+
+static int read_multipliers(const struct json *o, const char *key, struct codec_config *c, int64_t *mult)
+{
+    const struct json *list = o ? json_find(o, key) : NULL;
+    int status = 0, n = 0;
+
+    if (!list)
+        return 0;
+    if (json_type(list) != JSON_ARRAY || json_count(list) < 1 || json_count(list) > CODEC_LEVELS)
+        return json_fail(list, "must be a list of 1 to %d numbers", CODEC_LEVELS);
+    for (const struct json *v = json_first(list); v && !status; v = json_next(v))
+        status = json_int(v, 1, 64, &mult[n++]);
+    c->levels = n;
+    return status;
+}
+
+static int read_language(struct llama_config *l, const struct json *o)
+{
+    const struct json *rope;
+    int status;
+
+    if (!o)
+        return 0;
+    if ((status = opt(o, "vocab_size", &l->vocabulary)) || (status = opt(o, "hidden_size", &l->width)) ||
+        (status = opt(o, "intermediate_size", &l->hidden)) || (status = opt(o, "num_hidden_layers", &l->layers)) ||
+        (status = opt(o, "num_attention_heads", &l->heads)) || (status = opt(o, "num_key_value_heads", &l->kv_heads)) ||
+        (status = opt_float(o, "rms_norm_eps", &l->eps)) || (status = opt_float(o, "rope_theta", &l->theta)))
+        return status;
+    rope = json_find(o, "rope_parameters");
+    return rope && json_type(rope) == JSON_OBJECT ? opt_float(rope, "rope_theta", &l->theta) : 0;
+}
+
+static int read_vision(struct vit_config *v, const struct json *o)
+{
+    int64_t ratio = 0;
+    int status;
+
+    if (!o)
+        return 0;
+    if ((status = opt(o, "image_size", &v->image)) || (status = opt(o, "patch", &v->patch)) ||
+        (status = opt(o, "patch_size", &v->patch)) || (status = opt(o, "width", &v->width)) ||
+        (status = opt(o, "layers", &v->layers)) || (status = opt(o, "heads", &v->heads)) ||
+        (status = opt_float(o, "ln_eps", &v->eps)))
+        return status;
+    v->hidden = 4 * v->width;
+    if ((status = opt(o, "mlp_ratio", &ratio)))
+        return status;
+    if (ratio)
+        v->hidden = ratio * v->width;
+    return 0;
+}
+
+static int read_codec(struct codec_config *c, const struct json *o, int64_t grid)
+{
+    int64_t blocks = c->blocks;
+    int status;
+
+    if (!o)
+        return 0;
+    if ((status = opt(o, "image_token_size", &c->codes)) || (status = opt(o, "codes", &c->codes)) ||
+        (status = opt(o, "n_embed", &c->code_size)) || (status = opt(o, "code_dim", &c->code_size)) ||
+        (status = opt(o, "ch", &c->channels)) || (status = opt(o, "z_channels", &c->z)) ||
+        (status = json_opt_int(o, "num_res_blocks", 0, 16, &blocks)) || (status = opt(o, "grid", &grid)) ||
+        (status = read_multipliers(o, "ch_mult", c, c->encoder_mult)) ||
+        (status = read_multipliers(o, "ch_mult", c, c->decoder_mult)) ||
+        (status = read_multipliers(o, "encoder_ch_mult", c, c->encoder_mult)) ||
+        (status = read_multipliers(o, "decoder_ch_mult", c, c->decoder_mult)))
+        return status;
+    c->blocks = blocks;
+    if (grid)
+        c->image = grid << (c->levels - 1);
+    return 0;
+}
+
+/* What later code takes for granted. */
+static int check(const struct janus_config *c, const struct json *root)
+{
+    const struct llama_config *l = &c->language;
+    const struct vit_config *v = &c->vision;
+    const struct codec_config *k = &c->codec;
+
+    if (l->width % l->heads || l->heads % l->kv_heads || (l->width / l->heads) % 4)
+        return json_fail(root, "language: width %lld, %lld heads and %lld key heads do not fit together", (long long)l->width,
+                         (long long)l->heads, (long long)l->kv_heads);
+    if (v->image % v->patch || v->width % v->heads || (v->width / v->heads) % 4 || v->image / v->patch > 256)
+        return json_fail(root, "vision: image %lld, patch %lld, width %lld and %lld heads do not fit together",
+                         (long long)v->image, (long long)v->patch, (long long)v->width, (long long)v->heads);
+    if (k->channels % 32 || k->image % (1 << (k->levels - 1)) || k->image > 4096 || k->image < 1)
+        return json_fail(root, "codec: %lld channels (a multiple of 32) and an image of %lld in %d levels do not fit together",
+                         (long long)k->channels, (long long)k->image, k->levels);
+    if (l->layers > 1024 || v->layers > 1024)
+        return json_fail(root, "more than 1024 layers");
+    return 0;
+}
+
+/* The json of a golden folder: parts at the top, ids as numbers. */
+static int read_golden(struct janus_config *c, const struct json *root)
+{
+    const struct json *ids = json_find(root, "ids"), *head = json_find(root, "gen_head");
+    int64_t v[6] = { -1, -1, -1, -1, -1, -1 };
+    static const char *const names[] = { "bos", "eos", "pad", "boi", "eoi", "img" };
+    int status;
+
+    if ((status = read_language(&c->language, json_find(root, "language"))) ||
+        (status = read_vision(&c->vision, json_find(root, "vision"))) ||
+        (status = read_codec(&c->codec, json_find(root, "vq"), 0)))
+        return status;
+    c->head_hidden = c->language.width;
+    if (head && (status = opt(head, "hidden", &c->head_hidden)))
+        return status;
+    for (int i = 0; ids && i < 6; i++)
+        if ((status = json_opt_int(ids, names[i], 0, c->language.vocabulary - 1, &v[i])))
+            return status;
+    c->ids = (struct template_janus){ (int32_t)v[0], (int32_t)v[1], (int32_t)v[2], (int32_t)v[3], (int32_t)v[4], (int32_t)v[5] };
+    return 0;
+}
+
+int janus_config_read(struct janus_config *c, const struct json *root)
+{
+    int status;
+
+    defaults(c);
+    if (json_find(root, "vq")) {
+        status = read_golden(c, root);
+    } else {
+        const struct json *codec = params_of(root, "gen_vision_config"), *head = params_of(root, "gen_head_config");
+        int64_t image;
+        status = read_language(&c->language, json_find(root, "language_config"));
+        if (!status)
+            status = read_vision(&c->vision, params_of(root, "vision_config"));
+        image = c->vision.image;
+        c->codec.image = image;
+        if (!status)
+            status = read_codec(&c->codec, codec, 0);
+        if (!status)
+            status = opt(codec, "image_size", &c->codec.image);
+        c->head_hidden = c->language.width;
+        if (!status)
+            status = opt(head, "image_token_embed", &c->head_hidden);
+    }
+    if (!c->language.kv_heads)
+        c->language.kv_heads = c->language.heads;
+    return status ? status : check(c, root);
+}

@@ -1,0 +1,43 @@
+/* layers.c - dense layers and projectors. */
+#include "model/layers.h"
+
+#include <stdio.h>
+
+int dense_declare(struct weights *w, struct dense *d, bool bias, float spread, int64_t out, int64_t in,
+                  const char *format, ...)
+{
+    char name[384];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(name, sizeof(name), format, args);
+    va_end(args);
+    d->w = weight_declare(w, &d->weight, WEIGHT_MATRIX, spread, out, in, "%s.weight", name);
+    if (bias)
+        weight_declare(w, &d->bias, WEIGHT_ZEROS, 0, out, 1, "%s.bias", name);
+    return w->status;
+}
+
+tain_tensor *dense_run(const struct weights *w, const struct dense *d, tain_tensor *x, enum gemm_activation activation)
+{
+    tain_tensor *y;
+
+    if (!x)
+        return NULL;
+    if (!(w->device->grad && w->device->tape))
+        return weights_linear(w, d->w, x, d->bias, activation);
+    y = weights_linear(w, d->w, x, d->bias, GEMM_NONE); /* backward needs what lies before the activation */
+    switch (y ? activation : GEMM_NONE) {
+    case GEMM_SILU: return then(y, tain_silu(y));
+    case GEMM_GELU: return then(y, tain_gelu(y));
+    case GEMM_GELU_TANH: return then(y, tain_gelu_tanh(y));
+    default: return y;
+    }
+}
+
+tain_tensor *projector_run(const struct weights *w, const struct projector *p, tain_tensor *x)
+{
+    tain_tensor *h = dense_run(w, &p->first, x, GEMM_GELU);
+
+    return then(h, dense_run(w, &p->second, h, GEMM_NONE));
+}

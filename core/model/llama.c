@@ -1,0 +1,175 @@
+/* llama.c - the decoder language model of the Llama kind.
+ *
+ *   x [B, T, C] -- rms -- q|k|v -- rotary -- attention -- o -- + x      each layer
+ *               -- rms -- gate|up -- silu(gate) up -- down -- + x
+ *   ... rms -> hidden states
+ *
+ * q, k and v are one product, and so are gate and up. With a cache, keys and values of earlier
+ * tokens are read from it and those of the new ones added.
+ */
+#include "model/layers.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int llama_declare(struct weights *w, struct llama *m, const struct llama_config *c, const char *prefix, const char *head)
+{
+    int64_t D = c->width, hd = D / c->heads, kv = c->kv_heads * hd;
+    float in = 1 / sqrtf((float)D), out = in / sqrtf(2 * (float)c->layers);
+
+    m->config = *c;
+    m->layers = base_alloc((size_t)c->layers, sizeof(*m->layers));
+    if (!m->layers)
+        return TAIN_ENOMEM;
+    weight_declare(w, &m->embed, WEIGHT_TABLE, 0.02f * 8, c->vocabulary, D, "%sembed_tokens.weight", prefix);
+    for (int i = 0; i < c->layers; i++) {
+        struct llama_layer *l = &m->layers[i];
+        char p[256], q[300], k[300], v[300], g[300], u[300];
+
+        snprintf(p, sizeof(p), "%slayers.%d.", prefix, i);
+        snprintf(q, sizeof(q), "%sself_attn.q_proj.weight", p);
+        snprintf(k, sizeof(k), "%sself_attn.k_proj.weight", p);
+        snprintf(v, sizeof(v), "%sself_attn.v_proj.weight", p);
+        snprintf(g, sizeof(g), "%smlp.gate_proj.weight", p);
+        snprintf(u, sizeof(u), "%smlp.up_proj.weight", p);
+        weight_declare(w, &l->norm1, WEIGHT_ONES, 0, D, 1, "%sinput_layernorm.weight", p);
+        l->qkv.w = weight_declare_parts(w, &l->qkv.weight, WEIGHT_MATRIX, in, D, 3, (int64_t[]){ D, kv, kv },
+                                        (const char *[]){ q, k, v });
+        dense_declare(w, &l->o, false, out, D, D, "%sself_attn.o_proj", p);
+        weight_declare(w, &l->norm2, WEIGHT_ONES, 0, D, 1, "%spost_attention_layernorm.weight", p);
+        l->gate_up.w = weight_declare_parts(w, &l->gate_up.weight, WEIGHT_MATRIX, in, D, 2,
+                                            (int64_t[]){ c->hidden, c->hidden }, (const char *[]){ g, u });
+        dense_declare(w, &l->down, false, 1 / sqrtf((float)c->hidden * 2 * (float)c->layers), D, c->hidden, "%smlp.down_proj", p);
+    }
+    weight_declare(w, &m->norm, WEIGHT_ONES, 0, D, 1, "%snorm.weight", prefix);
+    return dense_declare(w, &m->head, false, 0.5f * in, c->vocabulary, D, "%s", head);
+}
+
+void llama_close(struct llama *m)
+{
+    free(m->layers);
+}
+
+/* ---- The cache ---- */
+
+struct llama_cache *llama_cache_new(tain_device *d, const struct llama_config *c, int64_t batch, int64_t room)
+{
+    struct llama_cache *cache = base_alloc(1, sizeof(*cache));
+    int64_t shape[4] = { batch, room, c->kv_heads, c->width / c->heads };
+
+    if (!cache)
+        return NULL;
+    *cache = (struct llama_cache){ .batch = batch, .room = room, .layers = (int)c->layers };
+    cache->k = base_alloc((size_t)c->layers, sizeof(*cache->k));
+    cache->v = base_alloc((size_t)c->layers, sizeof(*cache->v));
+    for (int i = 0; cache->k && cache->v && i < cache->layers; i++) {
+        cache->k[i] = tensor_new(d, TAIN_F32, 4, shape);
+        cache->v[i] = tensor_new(d, TAIN_F32, 4, shape);
+        if (!cache->k[i] || !cache->v[i]) {
+            llama_cache_free(cache);
+            return NULL;
+        }
+    }
+    if (!cache->k || !cache->v) {
+        llama_cache_free(cache);
+        return NULL;
+    }
+    return cache;
+}
+
+void llama_cache_free(struct llama_cache *cache)
+{
+    if (!cache)
+        return;
+    for (int i = 0; i < cache->layers; i++) {
+        if (cache->k)
+            tensor_unref(cache->k[i]);
+        if (cache->v)
+            tensor_unref(cache->v[i]);
+    }
+    free(cache->k);
+    free(cache->v);
+    free(cache);
+}
+
+/* Adds keys and values of a packed [B, T, (H + 2 KV) D] to layer i of the cache. */
+static int append(struct llama_cache *cache, int i, const struct llama_config *c, tain_tensor *qkv)
+{
+    int64_t B = qkv->shape[0], T = qkv->shape[1], wide = qkv->shape[2], D = c->width / c->heads, kv = c->kv_heads * D, x, y;
+    struct { uint32_t n, T, wide, skip, kv, room, used; } p = {
+        (uint32_t)(B * T * kv / 4), (uint32_t)T, (uint32_t)(wide / 4), (uint32_t)(c->heads * D / 4), (uint32_t)(kv / 4),
+        (uint32_t)cache->room, (uint32_t)cache->used,
+    };
+
+    if (B != cache->batch || cache->used + T > cache->room)
+        return fail(TAIN_EINVAL, "cache: %lld rows and %lld tokens more; it has %lld rows, and room for %lld tokens", (long long)B,
+                    (long long)T, (long long)cache->batch, (long long)(cache->room - cache->used));
+    op_grid(p.n, 256, &x, &y);
+    return op_dispatch(qkv->device, op_pipeline(qkv->device, 256, NULL, 0, "append"),
+                       (tain_tensor *[]){ qkv, cache->k[i], cache->v[i] }, 3, 6, &p, sizeof(p), x, y, 1, 4.0 * p.n);
+}
+
+/* Attention of new tokens to all that the cache holds. */
+static tain_tensor *attend_cached(struct llama_cache *cache, int i, const struct llama_config *c, tain_tensor *qkv, tain_tensor *rule)
+{
+    int64_t B = qkv->shape[0], T = qkv->shape[1], wide = qkv->shape[2], D = c->width / c->heads;
+    tain_tensor *q = view_make(qkv, 4, (int64_t[]){ B, T, c->heads, D }, (int64_t[]){ T * wide, wide, D, 1 }, qkv->offset);
+    tain_tensor *k = view_part(cache->k[i], 1, 0, cache->used + T), *v = view_part(cache->v[i], 1, 0, cache->used + T), *y = NULL;
+
+    if (q && k && v)
+        y = op_attention(q, k, v, rule, true, cache->used, 0);
+    if (y)
+        y = then(y, view_shape(y, 3, (int64_t[]){ B, T, c->heads * D }));
+    tensor_unref(q);
+    tensor_unref(k);
+    tensor_unref(v);
+    return y;
+}
+
+/* ---- The model ---- */
+
+static tain_tensor *attend(const struct weights *w, const struct llama *m, int i, tain_tensor *x, tain_tensor *positions,
+                           tain_tensor *rule, struct llama_cache *cache)
+{
+    const struct llama_config *c = &m->config;
+    const struct llama_layer *l = &m->layers[i];
+    tain_tensor *h = tain_rms_norm(x, l->norm1, c->eps);
+
+    h = then(h, dense_run(w, &l->qkv, h, GEMM_NONE));
+    if (h)
+        h = then(h, tain_rope_qkv(h, positions, (int32_t)c->heads, (int32_t)c->kv_heads, (int32_t)(c->width / c->heads), c->theta));
+    if (h && cache)
+        h = then(h, append(cache, i, c, h) ? NULL : attend_cached(cache, i, c, h, rule));
+    else if (h)
+        h = then(h, op_attention_packed(h, (int)c->heads, (int)c->kv_heads, rule, true));
+    h = then(h, dense_run(w, &l->o, h, GEMM_NONE));
+    return h ? then(h, tain_add(x, h)) : NULL;
+}
+
+static tain_tensor *think(const struct weights *w, const struct llama *m, int i, tain_tensor *x)
+{
+    const struct llama_layer *l = &m->layers[i];
+    tain_tensor *h = tain_rms_norm(x, l->norm2, m->config.eps);
+
+    h = then(h, dense_run(w, &l->gate_up, h, GEMM_NONE));
+    h = h ? then(h, tain_swiglu(h)) : NULL;
+    h = then(h, dense_run(w, &l->down, h, GEMM_NONE));
+    return h ? then(h, tain_add(x, h)) : NULL;
+}
+
+tain_tensor *llama_run(const struct weights *w, const struct llama *m, tain_tensor *x, tain_tensor *positions,
+                       tain_tensor *rule, struct llama_cache *cache)
+{
+    tain_tensor *h = tensor_ref(x);
+
+    for (int i = 0; h && i < m->config.layers; i++) {
+        h = then(h, attend(w, m, i, h, positions, rule, cache));
+        if (h)
+            h = then(h, think(w, m, i, h));
+    }
+    if (h && cache)
+        cache->used += x->shape[1];
+    return h ? then(h, tain_rms_norm(h, m->norm, m->config.eps)) : NULL;
+}

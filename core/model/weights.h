@@ -1,0 +1,79 @@
+/* weights.h - the weights of a model: declared once, then loaded from files, made at random, saved,
+ * listed for training, and adapted.
+ *
+ * A weight on the device may hold several of the file side by side (q, k and v, say), so that one
+ * product does them all; each keeps its name, and can be trained, adapted and saved by itself.
+ */
+#ifndef TAIN_MODEL_WEIGHTS_H
+#define TAIN_MODEL_WEIGHTS_H
+
+#include "io/io.h"
+#include "op/matmul.h"
+
+enum weight_kind {
+    WEIGHT_MATRIX, /* [rows, columns] */
+    WEIGHT_ZEROS,  /* a bias: [rows], starts at 0 */
+    WEIGHT_ONES,   /* the scale of a norm: [rows], starts at 1 */
+    WEIGHT_TABLE,  /* an embedding: [rows, columns] */
+    WEIGHT_CONV,   /* in the file [out, in, k, k], on the device [k, k, in, out] */
+};
+
+enum { WEIGHT_PARTS = 3 };
+
+struct weight_part {
+    char *name;           /* as in the file */
+    int64_t row, rows;    /* where in the weight */
+    tain_tensor *a, *b;   /* its adapter, or NULL */
+    float scale;
+};
+
+struct weight {
+    enum weight_kind kind;
+    tain_tensor **slot;      /* the model's pointer to it */
+    tain_tensor *tensor;
+    int dims;                /* on the device */
+    int64_t shape[4];
+    int file_rank;           /* the file may have sizes of 1 more: [out, in, 1, 1], [1, N, C] */
+    int64_t file_shape[4];   /* of the whole; part i has its rows in place of the first size */
+    float spread;            /* of the random start */
+    int part_count;
+    struct weight_part parts[WEIGHT_PARTS];
+};
+
+struct weights {
+    tain_device *device;
+    struct weight **list;
+    int count, room;
+    tain_tensor **arenas;    /* small f32 weights lie together, so that one dispatch updates many */
+    int arena_count;
+    bool adapted;            /* adapters are in force */
+    int status;              /* the first failure of a declaration */
+};
+
+/* Declares a weight; *slot is set by weights_load or weights_random. `spread` is the standard
+ * deviation of the random start. Failures are kept in w->status. */
+struct weight *weight_declare(struct weights *w, tain_tensor **slot, enum weight_kind kind, float spread, int64_t rows,
+                              int64_t columns, const char *format, ...) __attribute__((format(printf, 7, 8)));
+/* Several of the file side by side: rows[i] of names[i]; names are made by the caller and copied. */
+struct weight *weight_declare_parts(struct weights *w, tain_tensor **slot, enum weight_kind kind, float spread,
+                                    int64_t columns, int parts, const int64_t *rows, const char *const *names);
+struct weight *weight_declare_conv(struct weights *w, tain_tensor **slot, float spread, int64_t out, int64_t in, int64_t size,
+                                   const char *format, ...) __attribute__((format(printf, 7, 8)));
+
+int weights_load(struct weights *w, const struct st_file *f, tain_type storage);
+int weights_random(struct weights *w, uint64_t seed);
+int weights_save(struct weights *w, const char *folder, enum st_type type);
+void weights_close(struct weights *w);
+
+/* The weight and part of a name; NULL with a sentence. */
+struct weight *weights_find(struct weights *w, const char *name, int *part);
+/* What the file would hold for a part: f32, in the file's layout. */
+int weights_read(struct weights *w, const struct weight *of, int part, tain_tensor *tensor, float *values);
+int weights_write(struct weights *w, const struct weight *of, int part, const float *values);
+int64_t weight_part_count(const struct weight *of, int part);
+
+/* x W^T + bias with the adapters of W in force. bias may be NULL. */
+tain_tensor *weights_linear(const struct weights *w, const struct weight *of, tain_tensor *x, tain_tensor *bias,
+                            enum gemm_activation activation);
+
+#endif

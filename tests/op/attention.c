@@ -1,0 +1,176 @@
+/* Attention: causal, full and by rule; grouped heads; packed; one query against a cache. */
+#include "op/check_op.h"
+#include "op/attention.h"
+
+enum { FULL, CAUSAL, RULED };
+
+/* The rule of the tests: keys 0 and 1 are for all, the rest in segments of three; key 4 is hidden;
+ * queries see up to two places ahead. */
+static int segment(int64_t j)
+{
+    return j == 4 ? -1 : j < 2 ? 0 : (int)(j / 3 + 1);
+}
+
+static bool sees(int mode, int64_t i, int64_t j, int64_t past)
+{
+    if (mode == FULL)
+        return true;
+    if (mode == CAUSAL)
+        return j <= i + past;
+    return j <= i + past + 2 && (segment(j) == 0 || (segment(j) > 0 && segment(j) == segment(i + past)));
+}
+
+static tain_tensor *make_rule(tain_device *d, int64_t B, int64_t S, int64_t T)
+{
+    int32_t *keys = malloc((size_t)(B * S) * 4), *reach = malloc((size_t)(B * T) * 4), *own = malloc((size_t)(B * T) * 4);
+    tain_tensor *rule;
+
+    for (int64_t b = 0; b < B; b++) {
+        for (int64_t j = 0; j < S; j++)
+            keys[b * S + j] = segment(j);
+        for (int64_t i = 0; i < T; i++) {
+            reach[b * T + i] = (int32_t)(i + S - T + 2);
+            own[b * T + i] = segment(i + S - T);
+        }
+    }
+    rule = attention_rule(d, B, S, T, keys, reach, own);
+    free(keys);
+    free(reach);
+    free(own);
+    return rule;
+}
+
+static tain_tensor *run(tain_tensor *const *in, const double *with)
+{
+    int mode = (int)with[0];
+    int64_t T = in[0]->shape[1], S = in[1]->shape[1];
+    tain_tensor *y, *rule = mode == RULED ? make_rule(in[0]->device, in[0]->shape[0], S, T) : NULL;
+
+    y = op_attention(in[0], in[1], in[2], rule, mode == CAUSAL, S - T, 0);
+    tensor_unref(rule);
+    return y;
+}
+
+static void attend(const double *q, const double *k, const double *v, double *y, int64_t T, int64_t S, int64_t D,
+                   int64_t q_step, int64_t k_step, int64_t y_step, int mode, double *p)
+{
+    for (int64_t i = 0; i < T; i++) {
+        double most = -1e300, total = 0;
+        for (int64_t j = 0; j < S; j++) {
+            p[j] = 0;
+            for (int64_t c = 0; c < D; c++)
+                p[j] += q[i * q_step + c] * k[j * k_step + c];
+            p[j] /= sqrt((double)D);
+            if (sees(mode, i, j, S - T) && p[j] > most)
+                most = p[j];
+        }
+        for (int64_t j = 0; j < S; j++)
+            total += p[j] = sees(mode, i, j, S - T) ? exp(p[j] - most) : 0;
+        for (int64_t j = 0; j < S; j++)
+            for (int64_t c = 0; c < D; c++)
+                y[i * y_step + c] += total > 0 ? p[j] / total * v[j * k_step + c] : 0;
+    }
+}
+
+static void reference(const struct check_value *in, struct check_value *out, const double *with)
+{
+    const struct check_value *q = &in[0], *k = &in[1], *v = &in[2];
+    int64_t B = q->shape[0], T = q->shape[1], H = q->shape[2], D = q->shape[3], S = k->shape[1], KV = k->shape[2];
+    double *p = malloc((size_t)(S + 1) * sizeof(double));
+
+    check_shape(out, 4, q->shape);
+    for (int64_t b = 0; b < B; b++)
+        for (int64_t h = 0; h < H; h++) {
+            int64_t qo = b * T * H * D + h * D, ko = b * S * KV * D + h / (H / KV) * D;
+            attend(q->at + qo, k->at + ko, v->at + ko, out->at + qo, T, S, D, H * D, KV * D, H * D, (int)with[0], p);
+        }
+    free(p);
+}
+
+/* with: mode, heads, key heads */
+static tain_tensor *packed_run(tain_tensor *const *in, const double *with)
+{
+    int64_t B = in[0]->shape[0], T = in[0]->shape[1];
+    tain_tensor *rule = with[0] == RULED ? make_rule(in[0]->device, B, T, T) : NULL;
+    tain_tensor *y = op_attention_packed(in[0], (int)with[1], (int)with[2], rule, with[0] == CAUSAL);
+
+    tensor_unref(rule);
+    return y;
+}
+
+static void packed_reference(const struct check_value *in, struct check_value *out, const double *with)
+{
+    int64_t B = in->shape[0], T = in->shape[1], H = (int64_t)with[1], KV = (int64_t)with[2], W = in->shape[2], D = W / (H + 2 * KV);
+    double *p = malloc((size_t)(T + 1) * sizeof(double));
+
+    check_shape(out, 3, (int64_t[]){ B, T, H * D });
+    for (int64_t b = 0; b < B; b++)
+        for (int64_t h = 0; h < H; h++) {
+            const double *x = in->at + b * T * W;
+            attend(x + h * D, x + (H + h / (H / KV)) * D, x + (H + KV + h / (H / KV)) * D, out->at + b * T * H * D + h * D, T, T,
+                   D, W, W, H * D, (int)with[0], p);
+        }
+    free(p);
+}
+
+#define QKV(b, t, h, s, kv, d) { { 4, { b, t, h, d } }, { 4, { b, s, kv, d } }, { 4, { b, s, kv, d } } }
+
+int main(void)
+{
+    static const struct check_case cases[] = {
+        { .in = QKV(1, 1, 1, 1, 1, 4), .with = { CAUSAL } },
+        { .in = QKV(2, 7, 2, 7, 2, 8), .with = { CAUSAL } },
+        { .in = QKV(2, 7, 2, 7, 2, 8), .with = { FULL } },
+        { .in = QKV(2, 19, 4, 19, 2, 16), .with = { CAUSAL } },
+        { .in = QKV(1, 5, 2, 21, 1, 32), .with = { CAUSAL } },
+        { .in = QKV(2, 11, 2, 11, 2, 8), .with = { RULED } },
+        { .in = QKV(2, 33, 1, 40, 1, 64), .with = { RULED } },
+        { .in = QKV(3, 1, 4, 9, 2, 8), .with = { FULL } },
+        { .in = QKV(1, 3, 1, 5, 1, 128), .with = { CAUSAL } },
+        { .in = QKV(1, 3, 1, 5, 1, 20), .with = { CAUSAL } },
+    };
+    static const struct check_case packed[] = {
+        { .in = { { 3, { 2, 9, 48 } } }, .with = { CAUSAL, 2, 2 } },
+        { .in = { { 3, { 2, 18, 64 } } }, .with = { CAUSAL, 4, 2 } },
+        { .in = { { 3, { 2, 13, 24 } } }, .with = { RULED, 2, 2 } },
+        { .in = { { 3, { 1, 20, 96 } } }, .with = { FULL, 1, 1 } },
+    };
+    tain_device *d = tain_device_open(NULL);
+
+    CHECK(d);
+    CHECK_CASES(d, (&(struct check_op){ "attention", 3, run, reference, 1e-5, 2e-4 }), cases);
+    CHECK_CASES(d, (&(struct check_op){ "attention", 1, packed_run, packed_reference, 1e-5, 2e-4 }), packed);
+
+    /* One query against a cache that is longer than what is filled: views. */
+    float values[2 * 10 * 2 * 8], got[2][2 * 2 * 8], q[2 * 2 * 8];
+    for (int i = 0; i < 320; i++)
+        values[i] = check_uniform(-1, 1);
+    for (int i = 0; i < 32; i++)
+        q[i] = check_uniform(-1, 1);
+    tain_tensor *cache = tensor_from(d, TAIN_F32, 4, (int64_t[]){ 2, 10, 2, 8 }, values);
+    tain_tensor *one = tensor_from(d, TAIN_F32, 4, (int64_t[]){ 2, 1, 2, 8 }, q);
+    tain_tensor *filled = view_part(cache, 1, 0, 6), *dense = op_contiguous(filled);
+    tain_tensor *a = op_attention(one, filled, filled, NULL, true, 5, 0), *pair = tensor_new(d, TAIN_F32, 4, (int64_t[]){ 2, 2, 2, 8 });
+    float twice[64];
+    for (int i = 0; i < 64; i++)
+        twice[i] = q[i / 32 * 16 + i % 16];
+    CHECK_INT(tain_tensor_write(pair, twice, 64), 0);
+    tain_tensor *b = op_attention(pair, dense, dense, NULL, false, 0, 0);
+    CHECK(a && b);
+    float both[64];
+    CHECK_INT(tain_tensor_read(a, got[0], 32), 0);
+    CHECK_INT(tain_tensor_read(b, both, 64), 0);
+    for (int r = 0; r < 2; r++)
+        for (int i = 0; i < 16; i++)
+            CHECK_CLOSE(got[0][r * 16 + i], both[r * 32 + i], 1e-6);
+    tensor_unref(cache);
+    tensor_unref(one);
+    tensor_unref(filled);
+    tensor_unref(dense);
+    tensor_unref(a);
+    tensor_unref(b);
+    tensor_unref(pair);
+    CHECK_INT(tain_device_memory(d, false), 0);
+    tain_device_free(d);
+    return 0;
+}
