@@ -21,6 +21,10 @@ for module, names in read("lua/tain/init.lua"):match("local parts = (%b{})"):gma
   public[module] = {}
   for name in names:gmatch("%S+") do public[module][name] = true end
 end
+local whole = {}   -- modules that recipes see as they are: tain.json.decode
+for module in read("lua/tain/init.lua"):match("local modules = (%b{})"):gmatch("([%w_]+) = true") do
+  whole[module] = true
+end
 
 -- Text and parameters of a comment's lines.
 local function describe(lines)
@@ -60,12 +64,13 @@ local function module(path, text)
     else
       local owner, mark, fn, parameters = line:match("^function ([%w_]+)([.:])([%w_]+)(%b())")
       local class = owner and owner:find("^%u")
+      local prefix = whole[name] and owner == name and "tain." .. name .. "." or "tain."
       if fn and #lines > 0 and not fn:find("^__")
-        and (class or (public[name] and public[name][fn])) then
-        local title = (class and owner:lower() .. mark or "tain.") .. fn .. parameters
+        and (class or (whole[name] and owner == name) or (public[name] and public[name][fn])) then
+        local title = (class and owner:lower() .. mark or prefix) .. fn .. parameters
         local body = describe(lines)
         entries[#entries + 1] = ("\n### %s\n\n%s\n"):format(title, body)
-        topics[#topics + 1] = { (class and owner .. ":" or "tain.") .. fn, title .. "\n\n" .. body
+        topics[#topics + 1] = { (class and owner .. ":" or prefix) .. fn, title .. "\n\n" .. body
           .. "\n" }
       end
       if not line:find("^%s*$") or #lines == 0 then lines = {} end

@@ -14,7 +14,7 @@ local parts = {
   tensor = "tensor zeros scope keep no_grad backward",
   device = "device",
 }
-local modules = { json = true }   -- whole modules: tain.json.decode
+local modules = { json = true, loss = true }   -- whole modules: tain.json.decode
 
 local where = {}
 for part, names in pairs(parts) do
