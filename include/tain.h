@@ -749,6 +749,229 @@ tain_tensor *tain_group_norm(tain_tensor *x, tain_tensor *weight, tain_tensor *b
 
 /* ------------------------------------------------------------------ Models */
 
+/// A unified model: it draws images and answers questions about images.
+typedef struct tain_model tain_model;
+
+/// Loads a model from a folder of published files.
+///
+/// @param device where
+/// @param folder config.json, model.safetensors (or shards and their index), tokenizer files
+/// @param storage how matrices are stored: f32 (can be trained), f16 or bf16
+/// @return a new reference
+tain_model *tain_model_load(tain_device *device, const char *folder, tain_type storage);
+
+/// Makes a model with random weights.
+///
+/// @param device where
+/// @param folder config.json and tokenizer files
+/// @param seed of the weights
+/// @return a new reference
+tain_model *tain_model_create(tain_device *device, const char *folder, int64_t seed);
+
+/// Releases a model.
+///
+/// @param model may be NULL
+void tain_model_free(tain_model *model);
+
+/// Writes model.safetensors (or shards). The other files of a model folder are the caller's matter.
+///
+/// @param model any
+/// @param folder must exist
+/// @param type how numbers are stored in the file: f32, f16 or bf16
+/// @return status; nothing is left behind on failure
+tain_status tain_model_save(tain_model *model, const char *folder, tain_type type);
+
+/// Replaces the weights by those of a file.
+///
+/// @param model stored as f32
+/// @param path a safetensors file or a folder, with the names that the model has
+/// @return status
+tain_status tain_model_restore(tain_model *model, const char *path);
+
+/// Counts the weights, each as the file names it.
+///
+/// @param model any
+/// @return how many
+int32_t tain_model_weight_count(tain_model *model);
+
+/// Names a weight.
+///
+/// @param model any
+/// @param index from 0
+/// @return borrowed from the model
+const char *tain_model_weight_name(tain_model *model, int32_t index);
+
+/// Gives the tensor that holds a weight. Weights that lie side by side (q, k and v) share one.
+///
+/// @param model any
+/// @param index from 0
+/// @return a new reference
+tain_tensor *tain_model_weight(tain_model *model, int32_t index);
+
+/// Tells how many codes an image has.
+///
+/// @param model any
+/// @return the number of codes
+int32_t tain_model_image_codes(tain_model *model);
+
+/// Tells how many different codes there are.
+///
+/// @param model any
+/// @return the size of the codebook
+int32_t tain_model_codebook(tain_model *model);
+
+/// Tells how many pixels a side the images have that the model draws.
+///
+/// @param model any
+/// @return pixels
+int32_t tain_model_image_size(tain_model *model);
+
+/// Computes how likely the model is to draw given images: the log-probability of every code. Differentiable.
+///
+/// @param model any
+/// @param prompts one for each row
+/// @param dropped one for each row: not 0 puts padding in the place of the prompt, as guidance does; or NULL
+/// @param rows how many images
+/// @param codes [rows, image_codes]
+/// @return a new tensor [rows, image_codes]
+tain_tensor *tain_model_logprob(tain_model *model, const char *const *prompts, const uint8_t *dropped, int32_t rows,
+                                const int32_t *codes);
+
+/// Computes how likely answers to questions about images are: the sum over the tokens of each answer
+/// and the end after it. Questions about one image share the cost of seeing it. Differentiable.
+///
+/// @param model any
+/// @param rgb [images, height, width, 3] bytes
+/// @param images how many
+/// @param width pixels
+/// @param height pixels
+/// @param image_of [count] which image each question is about, from 0
+/// @param questions [count]
+/// @param answers [count]
+/// @param count how many questions
+/// @return a new tensor [count]
+tain_tensor *tain_model_answer(tain_model *model, const uint8_t *rgb, int32_t images, int32_t width, int32_t height,
+                               const int32_t *image_of, const char *const *questions, const char *const *answers,
+                               int32_t count);
+
+/// Reads the first word of the model's answers to questions about images.
+///
+/// @param model any
+/// @param rgb [images, height, width, 3] bytes
+/// @param images how many
+/// @param width pixels
+/// @param height pixels
+/// @param image_of [count] which image each question is about, from 0
+/// @param questions [count]
+/// @param count how many questions
+/// @param yes receives [count] the probability of all spellings of yes
+/// @param no receives [count] the probability of all spellings of no
+/// @param first receives [count] the likeliest first word: 1 yes, 0 no, -1 another
+/// @return status
+tain_status tain_model_score(tain_model *model, const uint8_t *rgb, int32_t images, int32_t width, int32_t height,
+                             const int32_t *image_of, const char *const *questions, int32_t count, float *yes, float *no,
+                             int32_t *first);
+
+/// Answers a question about an image, word by likeliest word.
+///
+/// @param model any
+/// @param rgb [height, width, 3] bytes; or NULL for a question without an image
+/// @param width pixels
+/// @param height pixels
+/// @param question any text
+/// @param most tokens at most
+/// @return borrowed, until the next call on this thread
+const char *tain_model_ask(tain_model *model, const uint8_t *rgb, int32_t width, int32_t height, const char *question,
+                           int32_t most);
+
+/// Images on their way.
+typedef struct tain_drawing tain_drawing;
+
+/// Starts to draw images, one for each prompt.
+///
+/// @param model any
+/// @param prompts [rows]
+/// @param rows how many images
+/// @param seed of the random numbers
+/// @param streams [rows] which random numbers each row uses: an image depends on its prompt, seed and stream alone
+/// @param guidance weight of the prompt; 1 for none
+/// @param temperature of the choice; 1 as trained
+/// @return a new drawing
+tain_drawing *tain_model_draw(tain_model *model, const char *const *prompts, int32_t rows, int64_t seed,
+                              const int64_t *streams, float guidance, float temperature);
+
+/// Draws one more code of every image.
+///
+/// @param drawing any
+/// @return how many codes are left, or a negative status
+int32_t tain_drawing_next(tain_drawing *drawing);
+
+/// Gives the codes when none are left.
+///
+/// @param drawing any
+/// @param codes receives [rows, image_codes]
+/// @return status
+tain_status tain_drawing_codes(tain_drawing *drawing, int32_t *codes);
+
+/// Releases a drawing.
+///
+/// @param drawing may be NULL
+void tain_drawing_free(tain_drawing *drawing);
+
+/// Turns codes into pixels.
+///
+/// @param model any
+/// @param codes [images, image_codes]
+/// @param images how many
+/// @param rgb receives [images, image_size, image_size, 3] bytes
+/// @return status
+tain_status tain_model_decode(tain_model *model, const int32_t *codes, int32_t images, uint8_t *rgb);
+
+/// Turns pixels into codes.
+///
+/// @param model any
+/// @param rgb [images, height, width, 3] bytes
+/// @param images how many
+/// @param width pixels
+/// @param height pixels
+/// @param codes receives [images, image_codes]
+/// @return status
+tain_status tain_model_encode(tain_model *model, const uint8_t *rgb, int32_t images, int32_t width, int32_t height,
+                              int32_t *codes);
+
+/// Runs the codec's encoder. Differentiable.
+///
+/// @param model any
+/// @param pixels [B, S, S, 3] from -1 to 1
+/// @return a new tensor [B, G, G, code_size], not normalised
+tain_tensor *tain_codec_encode(tain_model *model, tain_tensor *pixels);
+
+/// Runs the codec's decoder. Differentiable.
+///
+/// @param model any
+/// @param z [B, N, code_size], rows at unit length
+/// @return a new tensor [B, S, S, 3]
+tain_tensor *tain_codec_decode(tain_model *model, tain_tensor *z);
+
+/// Gives the rows of the codebook at unit length. Differentiable.
+///
+/// @param model any
+/// @return a new tensor [codes, code_size]
+tain_tensor *tain_codec_book(tain_model *model);
+
+/// Finds the code that is nearest to each row, by direction.
+///
+/// @param model any
+/// @param z [.., code_size]
+/// @return a new i32 tensor [rows]
+tain_tensor *tain_codec_nearest(tain_model *model, tain_tensor *z);
+
+/// Brings rows to unit length. Differentiable.
+///
+/// @param z [.., C]
+/// @return a new tensor like z
+tain_tensor *tain_codec_unit(tain_tensor *z);
+
 /// Runs a model against a recorded run of its reference implementation.
 ///
 /// @param device where

@@ -247,7 +247,14 @@ static int check_shape(const struct st_file *f, const struct st_entry *e, const 
 int weights_load(struct weights *w, const struct st_file *f, tain_type storage)
 {
     int status = place(w, storage);
+
+    return status ? status : weights_reload(w, f);
+}
+
+int weights_reload(struct weights *w, const struct st_file *f)
+{
     float *values = NULL;
+    int status = 0;
     size_t room = 0;
 
     for (int i = 0; i < w->count && !status; i++) {

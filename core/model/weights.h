@@ -61,6 +61,8 @@ struct weight *weight_declare_conv(struct weights *w, tain_tensor **slot, float 
                                    const char *format, ...) __attribute__((format(printf, 7, 8)));
 
 int weights_load(struct weights *w, const struct st_file *f, tain_type storage);
+/* The same into weights that are there already; stored as they are. */
+int weights_reload(struct weights *w, const struct st_file *f);
 int weights_random(struct weights *w, uint64_t seed);
 int weights_save(struct weights *w, const char *folder, enum st_type type);
 void weights_close(struct weights *w);
