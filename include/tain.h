@@ -226,6 +226,83 @@ tain_status tain_backward(tain_tensor *loss);
 /// @return what it was before
 bool tain_grad_enable(tain_device *device, bool on);
 
+/* ---------------------------------------------------------------- Training */
+
+/// What changes parameters by their gradients. While it lives, it holds the gradients' memory, and
+/// backward adds to what is there.
+typedef struct tain_optimizer tain_optimizer;
+
+/// Makes an AdamW optimizer and makes its parameters leaves of the tape. Parameters that are
+/// neighbours in memory are updated together.
+///
+/// @param params f32, without gaps, not in the hands of another optimizer
+/// @param count how many
+/// @return a new reference
+tain_optimizer *tain_adamw_create(tain_tensor *const *params, int32_t count);
+
+/// Releases an optimizer. Its parameters stay as they are, without gradients.
+///
+/// @param optimizer may be NULL
+void tain_optimizer_free(tain_optimizer *optimizer);
+
+/// Sets all gradients to zero.
+///
+/// @param optimizer any
+/// @return status
+tain_status tain_optimizer_zero(tain_optimizer *optimizer);
+
+/// Takes one step along the gradients, without waiting for the device. If the norm of all gradients
+/// is not a finite number, nothing changes but the count of skipped steps.
+///
+/// @param optimizer any
+/// @param lr learning rate
+/// @param beta1 decay of the mean of the gradients
+/// @param beta2 decay of the mean of their squares
+/// @param eps added to the divisor
+/// @param decay weight decay, apart from the gradient: parameters shrink by lr * decay
+/// @param clip the greatest norm of all gradients together; 0 for none
+/// @return status
+tain_status tain_optimizer_step(tain_optimizer *optimizer, double lr, double beta1, double beta2, double eps, double decay,
+                                double clip);
+
+/// Waits for the latest step.
+///
+/// @param optimizer any
+/// @return the norm of its gradients before clipping, 0 before the first step, or a negative status
+double tain_optimizer_norm(tain_optimizer *optimizer);
+
+/// Counts the steps, the skipped ones included.
+///
+/// @param optimizer any
+/// @return how many, or a negative status
+int64_t tain_optimizer_steps(const tain_optimizer *optimizer);
+
+/// Waits for the latest step and counts those that were skipped.
+///
+/// @param optimizer any
+/// @return how many, or a negative status
+int64_t tain_optimizer_skipped(tain_optimizer *optimizer);
+
+/// Tells how large the state is that save writes.
+///
+/// @param optimizer any
+/// @return floats: two for each parameter's element
+int64_t tain_optimizer_state_count(const tain_optimizer *optimizer);
+
+/// Writes what an optimizer remembers, all or nothing, as a safetensors file.
+///
+/// @param optimizer any
+/// @param path of the file
+/// @return status
+tain_status tain_optimizer_save(tain_optimizer *optimizer, const char *path);
+
+/// Reads what save wrote, so that training goes on as if it had not been interrupted.
+///
+/// @param optimizer with parameters of the same sizes, in the same order
+/// @param path of the file
+/// @return status
+tain_status tain_optimizer_load(tain_optimizer *optimizer, const char *path);
+
 /* -------------------------------------------------------------- Operations */
 
 /// Converts to another storage type. Differentiable between float types.
@@ -981,6 +1058,216 @@ tain_tensor *tain_codec_unit(tain_tensor *z);
 ///        to 1 + the greatest expected value; borrowed, until the next call on this thread
 /// @return the worst of these errors, or -1 on failure
 double tain_check_golden(tain_device *device, const char *path, const char **lines);
+
+/* ------------------------------------------------------------------- Files */
+
+/// Bytes in memory, with their count.
+typedef struct tain_bytes tain_bytes;
+
+/// Counts bytes.
+///
+/// @param bytes may be NULL
+/// @return how many
+int64_t tain_bytes_count(const tain_bytes *bytes);
+
+/// Gives the bytes themselves.
+///
+/// @param bytes may be NULL
+/// @return borrowed, as long as the bytes live
+const char *tain_bytes_at(const tain_bytes *bytes);
+
+/// Releases bytes.
+///
+/// @param bytes may be NULL
+void tain_bytes_free(tain_bytes *bytes);
+
+/// Reads a whole file.
+///
+/// @param path of an ordinary file
+/// @param limit bytes at most; a larger file is refused
+/// @return new bytes
+tain_bytes *tain_file_read(const char *path, int64_t limit);
+
+/// Writes a file so that at any moment, and after any crash, there is all of the old or all of the new.
+///
+/// @param path of the file
+/// @param bytes its content
+/// @param count how many
+/// @return status
+tain_status tain_file_write(const char *path, const char *bytes, int64_t count);
+
+/// Copies a file, in the same way.
+///
+/// @param from path of the file
+/// @param to path of the copy
+/// @return status
+tain_status tain_file_copy(const char *from, const char *to);
+
+/// Renames a file or a folder; durable when it returns.
+///
+/// @param from its path
+/// @param to its new path
+/// @return status
+tain_status tain_file_rename(const char *from, const char *to);
+
+/// Removes a file.
+///
+/// @param path of the file
+/// @return status
+tain_status tain_file_remove(const char *path);
+
+/// Tells whether there is a file.
+///
+/// @param path any
+/// @return true if it is an ordinary file
+bool tain_file_exists(const char *path);
+
+/// Tells how large a file is.
+///
+/// @param path of an ordinary file
+/// @return bytes, or a negative status
+int64_t tain_file_size(const char *path);
+
+/// Computes what a file's content is known by. Ends with TAIN_EINTERRUPTED when the user asks to stop.
+///
+/// @param path of an ordinary file
+/// @return new bytes: 64 hexadecimal digits
+tain_bytes *tain_file_sha256(const char *path);
+
+/// Computes what bytes are known by.
+///
+/// @param bytes any
+/// @param count how many
+/// @return new bytes: 64 hexadecimal digits
+tain_bytes *tain_sha256(const char *bytes, int64_t count);
+
+/// Tells whether there is a folder.
+///
+/// @param path any
+/// @return true if it is a folder
+bool tain_folder_exists(const char *path);
+
+/// Makes a folder, with its parents. It may exist.
+///
+/// @param path of the folder
+/// @return status
+tain_status tain_folder_make(const char *path);
+
+/// Lists what is in a folder, in the order of the names' bytes.
+///
+/// @param path of the folder
+/// @return new bytes: the names, each with a zero byte after it
+tain_bytes *tain_folder_list(const char *path);
+
+/// Makes everything in a folder durable.
+///
+/// @param path of the folder
+/// @return status
+tain_status tain_folder_settle(const char *path);
+
+/// Removes a folder with everything in it. Links are removed, not what they lead to.
+///
+/// @param path of the folder
+/// @return status
+tain_status tain_folder_remove(const char *path);
+
+/* ------------------------------------------------------------------ Images */
+
+/// A picture: rows of red, green and blue, 8 bits each.
+typedef struct tain_image tain_image;
+
+/// How pixels are weighted when a picture changes its size; all of them as Pillow does it.
+typedef enum {
+    TAIN_BILINEAR = 0,
+    TAIN_BICUBIC  = 1,
+    TAIN_LANCZOS  = 2
+} tain_filter;
+
+/// Makes a black picture.
+///
+/// @param width pixels
+/// @param height pixels
+/// @return a new picture
+tain_image *tain_image_create(int32_t width, int32_t height);
+
+/// Releases a picture.
+///
+/// @param image may be NULL
+void tain_image_free(tain_image *image);
+
+/// Tells how wide a picture is.
+///
+/// @param image may be NULL
+/// @return pixels
+int32_t tain_image_width(const tain_image *image);
+
+/// Tells how high a picture is.
+///
+/// @param image may be NULL
+/// @return pixels
+int32_t tain_image_height(const tain_image *image);
+
+/// Gives a picture's bytes, to be read or written: [height, width, 3].
+///
+/// @param image may be NULL
+/// @return borrowed, as long as the picture lives
+uint8_t *tain_image_pixels(tain_image *image);
+
+/// Fills a picture from numbers, rounded to the nearest of 256 steps.
+///
+/// @param image any
+/// @param values [height, width, 3]
+/// @param count how many
+/// @param low what becomes 0
+/// @param high what becomes 255
+/// @return status
+tain_status tain_image_fill(tain_image *image, const float *values, int64_t count, float low, float high);
+
+/// Reads a PNG, JPEG or binary PPM file.
+///
+/// @param path of the file
+/// @return a new picture
+tain_image *tain_image_read(const char *path);
+
+/// Reads the same from memory.
+///
+/// @param name begins the sentence when it is refused
+/// @param bytes the file's content
+/// @param count how many
+/// @return a new picture
+tain_image *tain_image_decode(const char *name, const char *bytes, int64_t count);
+
+/// Writes a file, atomically.
+///
+/// @param image any
+/// @param path ends with .png or .ppm
+/// @return status
+tain_status tain_image_write(tain_image *image, const char *path);
+
+/// Gives a picture as the content of a PNG file. Equal pixels give equal bytes.
+///
+/// @param image any
+/// @return new bytes
+tain_bytes *tain_image_png(tain_image *image);
+
+/// Gives a picture another size.
+///
+/// @param image any
+/// @param width pixels
+/// @param height pixels
+/// @param filter bilinear, bicubic or lanczos
+/// @return a new picture
+tain_image *tain_image_resize(tain_image *image, int32_t width, int32_t height, tain_filter filter);
+
+/// Puts pictures of one size side by side, row by row.
+///
+/// @param images any number of them
+/// @param count how many
+/// @param columns in a row
+/// @param border pixels around each
+/// @param colour of the border: red * 65536 + green * 256 + blue
+/// @return a new picture
+tain_image *tain_image_tile(tain_image *const *images, int32_t count, int32_t columns, int32_t border, int32_t colour);
 
 #pragma GCC visibility pop
 #endif
