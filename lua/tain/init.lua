@@ -7,7 +7,9 @@ local check = require "tain.check"
 
 local parts = {
   data = "jsonl batches column contains sorted interrupted",
+  image = "image",
   log = "log",
+  model = "load create LANGUAGE read_verdict",
   options = "options",
   progress = "progress",
   random = "random",

@@ -1,0 +1,425 @@
+--- Models: verbs on nouns. One model draws, judges and is trained.
+---
+--- Every verb takes one prompt or a list of them; lists are done in batches, and give lists back.
+
+local ffi = require "ffi"
+local check = require "tain.check"
+local data = require "tain.data"
+local device = require "tain.device"
+local image = require "tain.image"
+local ops = require "tain.ops"
+local own = require "tain.own"
+local progress = require "tain.progress"
+local tensor = require "tain.tensor"
+
+local C = ffi.C
+local types = ops.enums.tain_type
+local model = {}
+
+--- @class Model
+--- @field folder string
+--- @field question string what it is asked about a picture; {prompt} stands for the prompt
+local Model = {}
+Model.__index = Model
+
+local QUESTION = "Does this image describe {prompt}? If it describes the scene, score 1; if it does not fully " ..
+  "describe, score 0. Please answer in the following format: The score is {your score}."
+
+local function handle(fn, self) return check.object(fn, "model", self, "model") end
+
+local function adopt(made, folder)
+  local self = setmetatable({ folder = folder, question = QUESTION }, Model)
+  own.keep(own.adopt(self, check.made(made), C.tain_model_free, "model"))
+  local file = io and io.open(folder .. "/processor_config.json", "rb")
+  if file then
+    local config = require("tain.json").decode(file:read("*a"))
+    file:close()
+    if type(config) == "table" and type(config.question) == "string" then self.question = config.question end
+  end
+  return self
+end
+
+--- Loads a model from a folder of published files.
+---
+--- @param folder string
+--- @param options? table storage: "f32" (can be trained), "f16", "bf16"
+--- @return Model
+function model.load(folder, options)
+  folder = check.string("load", "folder", folder)
+  options = check.options("load", options, { storage = { "choice", choices = types.list, default = "f32" } })
+  return adopt(C.tain_model_load(device.handle(), folder, types.values[options.storage]), folder)
+end
+
+--- Makes a model with random weights from a folder's config.json and tokenizer.
+---
+--- @param folder string
+--- @param options? table seed
+--- @return Model
+function model.create(folder, options)
+  folder = check.string("create", "folder", folder)
+  options = check.options("create", options, { seed = { "integer", default = 1 } })
+  return adopt(C.tain_model_create(device.handle(), folder, options.seed), folder)
+end
+
+--- Writes the weights, and what else a model folder needs.
+---
+--- @param folder string made if it is missing
+--- @param options? table type: how numbers are stored, "f32", "f16", "bf16"
+function Model:save(folder, options)
+  folder = check.string("save", "folder", folder)
+  options = check.options("save", options, { type = { "choice", choices = types.list, default = "f32" } })
+  check.status(C.tain_folder_make(folder))
+  for _, name in ipairs { "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+                          "processor_config.json", "preprocessor_config.json" } do
+    local from, to = self.folder .. "/" .. name, folder .. "/" .. name
+    if from ~= to and C.tain_file_exists(from) then check.status(C.tain_file_copy(from, to)) end
+  end
+  check.status(C.tain_model_save(handle("save", self), folder, types.values[options.type]))
+end
+
+--- Takes the weights of another folder or file with the same names.
+function Model:restore(path)
+  check.status(C.tain_model_restore(handle("restore", self), check.string("restore", "path", path)))
+end
+
+--- The tensors of the weights whose names match any of the patterns, for an optimizer.
+---
+--- Weights that lie side by side on the device (q, k and v; gate and up) come together.
+---
+--- @param patterns? string|string[] Lua patterns; all weights if nil
+--- @return Tensor[]
+function Model:parameters(patterns)
+  local m = handle("parameters", self)
+  if type(patterns) == "string" then patterns = { patterns } end
+  local list, seen = {}, {}
+  for i = 0, C.tain_model_weight_count(m) - 1 do
+    local name = ffi.string(C.tain_model_weight_name(m, i))
+    local wanted = not patterns
+    for _, pattern in ipairs(patterns or {}) do wanted = wanted or name:find(pattern) ~= nil end
+    if wanted then
+      local weight = check.made(C.tain_model_weight(m, i))
+      local address = tostring(ffi.cast("void *", weight))
+      if seen[address] then
+        C.tain_tensor_free(weight)
+      else
+        seen[address] = true
+        list[#list + 1] = own.keep(tensor.adopt("parameters", weight))
+      end
+    end
+  end
+  if #list == 0 then check.raise("parameters: no weight matches %s", check.show(patterns and patterns[1])) end
+  return list
+end
+
+-- The part of the network that the paper trains: the language model, not the vision tower, the
+-- aligners or the codec; with what turns its states into codes.
+model.LANGUAGE = { "^language_model%.model%.layers", "^language_model%.model%.norm", "^gen_head" }
+
+--- The names of all weights.
+function Model:names()
+  local m, list = handle("names", self), {}
+  for i = 0, C.tain_model_weight_count(m) - 1 do list[#list + 1] = ffi.string(C.tain_model_weight_name(m, i)) end
+  return list
+end
+
+-- ---- Lists ----
+
+local function texts(fn, name, list)
+  local array = ffi.new("const char *[?]", math.max(#list, 1))
+  for i, text in ipairs(list) do array[i - 1] = check.string(fn, name, text) end
+  return array
+end
+
+-- One or many: a list, and whether it was one.
+local function as_list(value)
+  if type(value) == "string" or image.is(value) then return { value }, true end
+  return value, false
+end
+
+local function text_of(prompt) return type(prompt) == "table" and prompt.prompt or prompt end
+
+-- ---- Drawing ----
+
+--- Draws images.
+---
+--- An image depends on its prompt, seed and stream alone: it can be drawn again by itself.
+---
+--- @param prompts string|string[]
+--- @param options? table seed, streams (list, one each; 1, 2, … if nil), guidance, temperature, batch, label
+--- @return Image|Image[]
+function Model:generate(prompts, options)
+  local m = handle("generate", self)
+  options = check.options("generate", options, {
+    seed = { "integer", default = 1 },
+    streams = { "any", optional = true },
+    guidance = { "number", default = 1, min = 0 },
+    temperature = { "number", default = 1, min = 1e-6 },
+    batch = { "integer", default = 256, min = 1 },
+    label = { "string", optional = true },
+  })
+  local list, one = as_list(prompts)
+  if type(list) ~= "table" then check.raise("generate: prompts must be a string or a list, not %s", check.show(prompts)) end
+  local images, count, size = {}, C.tain_model_image_codes(m), C.tain_model_image_size(m)
+  local bar = options.label and progress.progress { label = options.label, total = #list * count }
+  for first = 1, #list, options.batch do
+    local last = math.min(first + options.batch - 1, #list)
+    local rows = last - first + 1
+    local part, streams = {}, ffi.new("int64_t[?]", rows)
+    for i = first, last do
+      part[#part + 1] = text_of(list[i])
+      streams[i - first] = options.streams and options.streams[i] or i
+    end
+    local drawing = ffi.gc(check.made(C.tain_model_draw(m, texts("generate", "prompt", part), rows, options.seed, streams,
+      options.guidance, options.temperature)), C.tain_drawing_free)
+    repeat
+      data.poll()
+      local left = check.status(C.tain_drawing_next(drawing))
+      if bar then bar:step(rows) end
+    until left == 0
+    local codes = ffi.new("int32_t[?]", rows * count)
+    check.status(C.tain_drawing_codes(drawing, codes))
+    C.tain_drawing_free(ffi.gc(drawing, nil))
+    for i = 0, rows - 1 do
+      local copy = ffi.new("int32_t[?]", count)
+      ffi.copy(copy, codes + i * count, count * 4)
+      images[#images + 1] = image.adopt(size, size, { codes = copy, count = count, model = self },
+        { seed = options.seed, stream = tonumber(streams[i]) })
+    end
+  end
+  if bar then bar:done() end
+  return one and images[1] or images
+end
+
+--- Makes the pixels of drawn images, all at once.
+---
+--- @param images Image[]
+--- @return Image[] images the same list
+function Model:decode(images)
+  local m = handle("decode", self)
+  local count, size, todo = C.tain_model_image_codes(m), C.tain_model_image_size(m), {}
+  for _, one in ipairs(images) do
+    local parts = image.parts("decode", "image", one)
+    if not parts.rgb then todo[#todo + 1] = parts end
+  end
+  if #todo == 0 then return images end
+  local codes, rgb = ffi.new("int32_t[?]", #todo * count), ffi.new("uint8_t[?]", #todo * size * size * 3)
+  for i, parts in ipairs(todo) do ffi.copy(codes + (i - 1) * count, parts.codes, count * 4) end
+  check.status(C.tain_model_decode(m, codes, #todo, rgb))
+  for i, parts in ipairs(todo) do
+    parts.rgb = ffi.new("uint8_t[?]", size * size * 3)
+    ffi.copy(parts.rgb, rgb + (i - 1) * size * size * 3, size * size * 3)
+  end
+  return images
+end
+
+-- Pixels of a list of images of one size, side by side.
+local function gather(fn, self, images)
+  self:decode(images)
+  local width, height = images[1].width, images[1].height
+  local bytes = width * height * 3
+  local rgb = ffi.new("uint8_t[?]", #images * bytes)
+  for i, one in ipairs(images) do
+    if one.width ~= width or one.height ~= height then
+      check.raise("%s: images of different sizes: %s and %s", fn, tostring(images[1]), tostring(one))
+    end
+    ffi.copy(rgb + (i - 1) * bytes, image.parts(fn, "image", one).rgb, bytes)
+  end
+  return rgb, width, height
+end
+
+--- Makes the codes of images, as the model would have drawn them.
+---
+--- @param images Image|Image[]
+--- @return Image|Image[] # new images with codes
+function Model:encode(images)
+  local m = handle("encode", self)
+  local list, one = as_list(images)
+  local rgb, width, height = gather("encode", self, list)
+  local count, size, made = C.tain_model_image_codes(m), C.tain_model_image_size(m), {}
+  local codes = ffi.new("int32_t[?]", #list * count)
+  check.status(C.tain_model_encode(m, rgb, #list, width, height, codes))
+  for i = 0, #list - 1 do
+    local copy = ffi.new("int32_t[?]", count)
+    ffi.copy(copy, codes + i * count, count * 4)
+    made[#made + 1] = image.adopt(size, size, { codes = copy, count = count, model = self })
+  end
+  return one and made[1] or made
+end
+
+-- ---- Judging ----
+
+--- The question that asks whether an image shows what a prompt says.
+function Model:ask_about(prompt)
+  return (self.question:gsub("{prompt}", (text_of(prompt):gsub("%%", "%%%%"))))
+end
+
+--- Asks whether images show what prompts say, and reads the first word of the answers.
+---
+--- p_yes is the probability of yes among yes and no; mass is the probability of both together, small
+--- when the model did not understand the question. verdict is "accepted" or "rejected" if the
+--- likeliest first word is a yes or a no, else "unclear".
+---
+--- @param images Image|Image[]
+--- @param prompts string|string[]
+--- @param options? table batch, label
+--- @return table|table[] { p_yes =, mass =, verdict = }
+function Model:score(images, prompts, options)
+  local m = handle("score", self)
+  options = check.options("score", options,
+    { batch = { "integer", default = 128, min = 1 }, label = { "string", optional = true } })
+  local list, one = as_list(images)
+  local asked = as_list(prompts)
+  if #list ~= #asked then check.raise("score: %d images and %d prompts", #list, #asked) end
+  local scores = {}
+  local bar = options.label and progress.progress { label = options.label, total = #list }
+  for first = 1, #list, options.batch do
+    data.poll()
+    local part, questions = {}, {}
+    for i = first, math.min(first + options.batch - 1, #list) do
+      part[#part + 1], questions[#questions + 1] = list[i], self:ask_about(asked[i])
+    end
+    local n = #part
+    local rgb, width, height = gather("score", self, part)
+    local image_of, yes, no, word = ffi.new("int32_t[?]", n), ffi.new("float[?]", n), ffi.new("float[?]", n), ffi.new("int32_t[?]", n)
+    for i = 0, n - 1 do image_of[i] = i end
+    check.status(C.tain_model_score(m, rgb, n, width, height, image_of, texts("score", "prompt", questions), n, yes, no, word))
+    for i = 0, n - 1 do
+      local mass = yes[i] + no[i]
+      scores[#scores + 1] = {
+        p_yes = mass > 0 and yes[i] / mass or 0.5,
+        mass = mass,
+        verdict = word[i] == 1 and "accepted" or word[i] == 0 and "rejected" or "unclear",
+      }
+    end
+    if bar then bar:step(n) end
+  end
+  if bar then bar:done() end
+  return one and scores[1] or scores
+end
+
+--- Answers a question about an image in words.
+---
+--- @param picture Image?
+--- @param question string
+--- @param options? table tokens: how many at most
+--- @return string
+function Model:ask(picture, question, options)
+  local m = handle("ask", self)
+  options = check.options("ask", options, { tokens = { "integer", default = 64, min = 1, max = 65536 } })
+  question = check.string("ask", "question", question)
+  local rgb, width, height
+  if picture then rgb, width, height = gather("ask", self, { picture }) end
+  return ffi.string(check.made(C.tain_model_ask(m, rgb, width or 0, height or 0, question, options.tokens)))
+end
+
+--- Reads an answer in words: "score is 1" or 0, else a leading yes or no.
+---
+--- @param answer string
+--- @return "accepted"|"rejected"|"unclear"
+function model.read_verdict(answer)
+  local text = answer:lower()
+  local digit = text:match("score is:?%s*([01])%f[%D]")
+  if digit then return digit == "1" and "accepted" or "rejected" end
+  local word = text:match("^%W*(%a+)")
+  return word == "yes" and "accepted" or word == "no" and "rejected" or "unclear"
+end
+
+--- Judges images by the words of its answers.
+---
+--- @param images Image|Image[]
+--- @param prompts string|string[]
+--- @return string|string[] "accepted", "rejected" or "unclear"
+function Model:verdict(images, prompts)
+  local list, one = as_list(images)
+  local asked, verdicts = as_list(prompts), {}
+  for i, score in ipairs(self:score(list, asked)) do
+    verdicts[i] = score.verdict
+    if score.verdict == "unclear" then
+      verdicts[i] = model.read_verdict(self:ask(list[i], self:ask_about(asked[i]), { tokens = 512 }))
+    end
+  end
+  return one and verdicts[1] or verdicts
+end
+
+-- ---- Likelihood ----
+
+--- How likely the model is to draw these images: differentiable.
+---
+--- @param prompts string|string[]
+--- @param images Image|Image[] drawn or encoded
+--- @param options? table per: "image" (sum over codes, the default), "token" (their mean), "code" ([rows, codes]);
+---   dropped: a list of booleans, true puts padding in the place of the prompt
+--- @return Tensor # [rows], or [rows, codes]
+function Model:logprob(prompts, images, options)
+  local m = handle("logprob", self)
+  options = check.options("logprob", options, {
+    per = { "choice", choices = { "image", "token", "code" }, default = "image" },
+    dropped = { "any", optional = true },
+  })
+  local list, asked = as_list(images), as_list(prompts)
+  if #list ~= #asked then check.raise("logprob: %d prompts and %d images", #asked, #list) end
+  local count, plain = C.tain_model_image_codes(m), {}
+  local codes = ffi.new("int32_t[?]", #list * count)
+  for i, one in ipairs(list) do
+    local parts = image.parts("logprob", "image", one)
+    if not parts.codes then check.raise("logprob: image %d has no codes; encode it first", i) end
+    ffi.copy(codes + (i - 1) * count, parts.codes, count * 4)
+    plain[i] = text_of(asked[i])
+  end
+  local dropped = options.dropped and ffi.new("uint8_t[?]", #list)
+  for i = 1, dropped and #list or 0 do dropped[i - 1] = options.dropped[i] and 1 or 0 end
+  local each = tensor.adopt("logprob", C.tain_model_logprob(m, texts("logprob", "prompt", plain), dropped, #list, codes))
+  if options.per == "code" then return each end
+  return options.per == "token" and each:mean_dim(1, false) or each:sum_dim(1, false)
+end
+
+--- How likely the model is to give these answers to questions about images: differentiable.
+---
+--- @param images Image[]
+--- @param questions string[]
+--- @param answers string[]
+--- @param image_of? integer[] which image each question is about; 1, 2, … if nil
+--- @return Tensor # [questions], the sum over each answer's tokens
+function Model:answer(images, questions, answers, image_of)
+  local m = handle("answer", self)
+  if #questions ~= #answers then check.raise("answer: %d questions and %d answers", #questions, #answers) end
+  local rgb, width, height = gather("answer", self, images)
+  local of = ffi.new("int32_t[?]", #questions)
+  for i = 1, #questions do of[i - 1] = (image_of and image_of[i] or i) - 1 end
+  return tensor.adopt("answer", C.tain_model_answer(m, rgb, #images, width, height, of,
+    texts("answer", "question", questions), texts("answer", "answer", answers), #questions))
+end
+
+-- ---- The codec ----
+
+--- @param pixels Tensor [B, S, S, 3] from -1 to 1
+--- @return Tensor # [B, G, G, code_size]
+function Model:codec_encode(pixels)
+  return tensor.adopt("codec_encode", C.tain_codec_encode(handle("codec_encode", self), check.tensor("codec_encode", "pixels", pixels)))
+end
+
+--- @param z Tensor [B, N, code_size], rows at unit length
+--- @return Tensor # [B, S, S, 3]
+function Model:codec_decode(z)
+  return tensor.adopt("codec_decode", C.tain_codec_decode(handle("codec_decode", self), check.tensor("codec_decode", "z", z)))
+end
+
+--- @return Tensor # [codes, code_size], rows at unit length
+function Model:codec_book()
+  return tensor.adopt("codec_book", C.tain_codec_book(handle("codec_book", self)))
+end
+
+--- @param z Tensor [.., code_size]
+--- @return Tensor # i32 [rows]
+function Model:codec_nearest(z)
+  return tensor.adopt("codec_nearest", C.tain_codec_nearest(handle("codec_nearest", self), check.tensor("codec_nearest", "z", z)))
+end
+
+--- @param z Tensor [.., C]
+--- @return Tensor # rows at unit length
+function Model:codec_unit(z)
+  return tensor.adopt("codec_unit", C.tain_codec_unit(check.tensor("codec_unit", "z", z)))
+end
+
+model.class = Model
+return model
