@@ -35,6 +35,7 @@ struct io_calls {
     int (*flock)(int fd, int operation);
     int (*rename)(const char *from, const char *to);
     int (*unlink)(const char *path);
+    int (*rmdir)(const char *path);
     int (*mkdir)(const char *path, mode_t mode);
     int (*statvfs)(const char *path, struct statvfs *s);
     DIR *(*opendir)(const char *path);
@@ -81,6 +82,8 @@ int file_remove(const char *path);
 
 int folder_make(const char *path); /* with its parents; fine if it exists; durable */
 int folder_sync(const char *path); /* makes creations, renames and removals in it durable */
+int folder_settle(const char *path); /* flushes every file below it, and it; links are left alone */
+int folder_remove(const char *path); /* with all that is in it; links themselves, not their targets */
 
 /* The names in a folder without "." and "..", in the order of their bytes. */
 int folder_list(const char *path, char ***names, size_t *count);
@@ -91,6 +94,11 @@ int folder_free_space(const char *path, int64_t *bytes);
 /* New strings: "folder/name", and the part of the path before the last slash, or ".". */
 char *path_join(const char *folder, const char *name);
 char *path_folder(const char *path);
+
+/* ---- SHA-256 (sha256.c), as 64 digits and a zero byte ---- */
+
+void sha256(const void *bytes, size_t count, char digits[65]);
+int sha256_file(const char *path, char digits[65]); /* stops with TAIN_EINTERRUPTED when asked to */
 
 /* ---- Text (text.c) ---- */
 
@@ -298,5 +306,57 @@ float f16_to_f32(uint16_t h);
 float bf16_to_f32(uint16_t h);
 uint16_t f32_to_f16(float f);
 uint16_t f32_to_bf16(float f);
+
+/* ---- Images (image.c, resample.c) ---- */
+
+enum {
+    IMAGE_SIDE   = 16384,
+    IMAGE_PIXELS = 64 << 20,
+    IMAGE_BYTES  = 256 << 20, /* of a file */
+};
+
+struct image {
+    int width, height;
+    uint8_t rgb[]; /* rows from the top, three bytes a pixel */
+};
+
+struct image *image_new(int width, int height); /* black; NULL beyond the limits */
+void image_free(struct image *image);           /* NULL is fine */
+
+/* PNG, JPEG or binary PPM, as RGB: grey is repeated, an alpha channel is dropped, of 16 bits the
+ * upper 8 are taken, an orientation in Exif is not applied. A file that is cut off or whose
+ * checksums are wrong is refused. `what` names it in sentences. */
+struct image *image_decode(const char *what, const void *bytes, size_t count);
+struct image *image_read(const char *path);
+
+/* Into new memory for free(). The same pixels give the same bytes. */
+int image_encode_png(const struct image *image, uint8_t **bytes, size_t *count);
+int image_encode_ppm(const struct image *image, uint8_t **bytes, size_t *count);
+
+/* By the path's ending, .png or .ppm; atomically. */
+int image_write(const struct image *image, const char *path);
+
+enum image_filter { IMAGE_BILINEAR, IMAGE_BICUBIC, IMAGE_LANCZOS };
+
+/* All of these return a new image. Resizing gives the bytes that Pillow gives. */
+struct image *image_resize(const struct image *image, int width, int height, enum image_filter f);
+
+/* The short side becomes `size` and the long one, rounded down, keeps the proportion. */
+struct image *image_short_side(const struct image *image, int size, enum image_filter f);
+
+/* A part, which must lie inside. */
+struct image *image_crop(const struct image *image, int left, int top, int width, int height);
+
+/* Janus: the long side becomes `size`, the short one at least `least`, bicubic, in the middle of a
+ * square of that colour. */
+struct image *image_square(const struct image *image, int size, int least, const uint8_t colour[3]);
+
+/* `count` images of one size, row by row, with a border of that colour around each. */
+struct image *image_tile(const struct image *const *images, int count, int columns, int border,
+                         const uint8_t colour[3]);
+
+/* (x / 255 - mean) / deviation, as [3, height, width]. */
+void image_floats(const struct image *image, const float mean[3], const float deviation[3],
+                  float *dest);
 
 #endif
