@@ -265,6 +265,19 @@ tain_status tain_optimizer_zero(tain_optimizer *optimizer);
 tain_status tain_optimizer_step(tain_optimizer *optimizer, double lr, double beta1, double beta2, double eps, double decay,
                                 double clip);
 
+/// Keeps a loss for tain_optimizer_loss, and skips the next step if it is not a finite number.
+///
+/// @param optimizer any
+/// @param loss f32, one element
+/// @return status
+tain_status tain_optimizer_watch(tain_optimizer *optimizer, tain_tensor *loss);
+
+/// Waits for the loss that was watched last. After a step, loss, norm and skipped cost one read.
+///
+/// @param optimizer any
+/// @return the loss; no number on failure
+double tain_optimizer_loss(tain_optimizer *optimizer);
+
 /// Waits for the latest step.
 ///
 /// @param optimizer any

@@ -1,8 +1,8 @@
 // sumsq: the norm of all gradients, in two stages and always in the same order.
 //
 //   PARTS   one subgroup for each CHUNK fours of x: part[at + chunk] = the sum of their squares
-//   FINISH  one subgroup: control = { norm, clip factor, 1 to go on, how many steps were skipped };
-//           a norm that is no finite number skips the step
+//   FINISH  one subgroup: control = { norm, clip factor, 1 to go on, how many steps were skipped,
+//           loss }; a norm that is no finite number skips the step, and so does a watched loss
 //
 //! variants: PARTS FINISH
 #version 450
@@ -40,9 +40,11 @@ void main()
 #endif
 
 #ifdef FINISH
-layout(push_constant) uniform Push { uint part_at, control_at, n; float clip; } p;
+layout(push_constant) uniform Push { uint part_at, control_at, n, watch; float clip; } p;
 IN4(0, part);
 OUT1U(1, control);
+
+bool finite(uint bits) { return (bits & 0x7f800000u) != 0x7f800000u; }
 
 void main()
 {
@@ -52,12 +54,12 @@ void main()
     for (uint t = 0; t < p.n; t += LANES)
         sum += t + lane < p.n ? GET4(part, AT(p.part_at) + min(t + lane, p.n - 1)) : vec4(0.0);
     float norm = sqrt(row_sum(inside(sum)));
-    bool finite = (floatBitsToUint(norm) & 0x7f800000u) != 0x7f800000u;
+    bool go = finite(floatBitsToUint(norm)) && (p.watch == 0 || finite(control.at[at + 4]));
     if (lane == 0) {
         control.at[at] = floatBitsToUint(norm);
         control.at[at + 1] = floatBitsToUint(p.clip > 0.0 ? min(1.0, p.clip / (norm + 1e-6)) : 1.0);
-        control.at[at + 2] = floatBitsToUint(finite ? 1.0 : 0.0);
-        control.at[at + 3] += finite ? 0u : 1u;
+        control.at[at + 2] = floatBitsToUint(go ? 1.0 : 0.0);
+        control.at[at + 3] += go ? 0u : 1u;
     }
 }
 #endif

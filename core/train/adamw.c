@@ -175,7 +175,7 @@ static int make_arenas(struct tain_optimizer *o)
     parts = (parts + 3) / 4 * 4;
     if (!status && !(o->part = tain_tensor_create(o->device, TAIN_F32, 1, &parts)))
         status = tain_error_status();
-    if (!status && !(o->control = tain_tensor_create(o->device, TAIN_F32, 1, (int64_t[]){ 4 })))
+    if (!status && !(o->control = tain_tensor_create(o->device, TAIN_F32, 1, (int64_t[]){ 8 })))
         status = tain_error_status();
     return status;
 }
@@ -203,7 +203,7 @@ static int measure(struct tain_optimizer *o, double clip)
 {
     uint32_t lanes = gpu_info(o->device->gpu)->lanes, width = lanes < WIDTH ? WIDTH : lanes, chunk = CHUNK;
     struct gpu_pipeline *parts = op_pipeline(o->device, width, &chunk, 1, "sumsq.parts");
-    struct { uint32_t n; float clip; } last = { (uint32_t)tensor_count(o->part) / 4, (float)clip };
+    struct { uint32_t n, watch; float clip; } last = { (uint32_t)tensor_count(o->part) / 4, o->watch, (float)clip };
     int status = 0;
 
     for (int i = 0; i < o->arena_count && !status; i++) {
@@ -345,24 +345,44 @@ tain_status tain_optimizer_step(tain_optimizer *optimizer, double lr, double bet
     if ((status = measure(optimizer, clip)))
         return status;
     optimizer->steps++;
+    optimizer->stale = true;
+    optimizer->watch = false;
     return update(optimizer, lr, beta1, beta2, eps, decay);
 }
 
-static int read_control(tain_optimizer *o, uint32_t control[4])
+tain_status tain_optimizer_watch(tain_optimizer *optimizer, tain_tensor *loss)
 {
-    return gpu_read(o->device->gpu, &o->control->storage->range, 0, control, 16);
+    struct tain_optimizer *o = optimizer;
+
+    REQUIRE(o, "watch: optimizer is missing");
+    REQUIRE(loss, "watch: loss is missing");
+    REQUIRE(loss->device == o->device, "watch: the loss lies on another device than the parameters");
+    REQUIRE(loss->type == TAIN_F32 && tensor_count(loss) == 1, "watch: the loss must be one number stored as f32; it is %s %s",
+            type_name(loss->type), tensor_text(loss));
+    o->watch = o->stale = true;
+    return gpu_copy(o->device->gpu, &loss->storage->range, (uint64_t)loss->offset * 4, &o->control->storage->range,
+                    offsetof(struct train_control, loss), 4);
+}
+
+/* One read serves all questions about a step. */
+static int look(struct tain_optimizer *o)
+{
+    int status = o->stale ? gpu_read(o->device->gpu, &o->control->storage->range, 0, &o->seen, sizeof(o->seen)) : 0;
+
+    o->stale = status;
+    return status;
 }
 
 double tain_optimizer_norm(tain_optimizer *optimizer)
 {
-    uint32_t control[4];
-    float norm;
-
     REQUIRE(optimizer, "norm: optimizer is missing");
-    if (read_control(optimizer, control))
-        return -1;
-    memcpy(&norm, control, 4);
-    return norm;
+    return look(optimizer) ? (double)tain_error_status() : optimizer->seen.norm;
+}
+
+double tain_optimizer_loss(tain_optimizer *optimizer)
+{
+    REQUIRE(optimizer, "loss: optimizer is missing");
+    return look(optimizer) ? NAN : optimizer->seen.loss;
 }
 
 int64_t tain_optimizer_steps(const tain_optimizer *optimizer)
@@ -373,12 +393,11 @@ int64_t tain_optimizer_steps(const tain_optimizer *optimizer)
 
 int64_t tain_optimizer_skipped(tain_optimizer *optimizer)
 {
-    uint32_t control[4];
     int status;
 
     REQUIRE(optimizer, "skipped: optimizer is missing");
-    status = read_control(optimizer, control);
-    return status ? status : (int64_t)control[3];
+    status = look(optimizer);
+    return status ? status : (int64_t)optimizer->seen.skipped;
 }
 
 int64_t tain_optimizer_state_count(const tain_optimizer *optimizer)
@@ -501,7 +520,6 @@ tain_status tain_optimizer_load(tain_optimizer *optimizer, const char *path)
     struct st_file *f;
     float *values;
     int64_t steps = 0, skipped = 0;
-    uint32_t word;
     int status;
 
     REQUIRE(o, "load: optimizer is missing");
@@ -531,9 +549,10 @@ tain_status tain_optimizer_load(tain_optimizer *optimizer, const char *path)
             status = gpu_write(o->device->gpu, range, offset, values, bytes);
     }
     if (!status) {
-        word = (uint32_t)skipped;
+        o->seen = (struct train_control){ .skipped = (uint32_t)skipped };
         o->steps = steps;
-        status = gpu_write(o->device->gpu, &o->control->storage->range, 12, &word, 4);
+        o->stale = o->watch = false;
+        status = gpu_write(o->device->gpu, &o->control->storage->range, 0, &o->seen, sizeof(o->seen));
     }
     st_close(f);
     free(values);

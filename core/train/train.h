@@ -29,6 +29,13 @@ struct train_param {
     int64_t at, count; /* in the arena */
 };
 
+/* As shaders/sumsq.comp writes it. */
+struct train_control {
+    float norm, factor, go;
+    uint32_t skipped;
+    float loss;
+};
+
 struct tain_optimizer {
     tain_device *device;
     struct train_param *params; /* in the caller's order */
@@ -38,7 +45,10 @@ struct tain_optimizer {
     struct train_arena *arenas;
     int arena_count;
     tain_tensor *part;    /* partial sums of squares */
-    tain_tensor *control; /* norm, factor, whether to go, and (an integer) how many steps did not */
+    tain_tensor *control; /* what the device decides, struct train_control */
+    struct train_control seen; /* what the host knows of it */
+    bool stale;           /* and that is not the latest */
+    bool watch;           /* the loss decides too */
     int64_t steps;
 };
 
