@@ -14,9 +14,10 @@ local parts = {
   progress = "progress",
   random = "random",
   tensor = "tensor zeros scope keep no_grad backward",
+  optim = "adamw",
   device = "device",
 }
-local modules = { json = true, loss = true }   -- whole modules: tain.json.decode
+local modules = { json = true, loss = true, schedule = true }   -- whole modules: tain.json.decode
 
 local where = {}
 for part, names in pairs(parts) do

@@ -305,6 +305,37 @@ function tensor.no_grad(fn)
     xpcall(own.scope, own.on_error, "the end of no_grad", fn))
 end
 
+--- What backward and the optimizer's steps share: runs `fn` on a fresh tape, goes back from the
+--- number it returns, and frees what it made.
+---
+--- @param what string the caller, for messages
+--- @param fn function returns a tensor of one element, and whatever else the caller wants
+--- @param before? function runs when the tape has begun
+--- @param after? function of the loss's handle, runs when gradients are on their way; its result is
+---        returned in place of the loss
+function tensor.on_tape(what, fn, before, after)
+  check["function"](what, "fn", fn)
+  local handle = device.handle()
+  check.status(C.tain_tape_begin(handle))
+  local function run()
+    return own.scope("the end of its step", function()
+      local function back(loss, ...)
+        if own.kind(loss) ~= "tensor" then
+          check.raise("%s: the function must return a tensor of one element, not %s", what,
+            check.show(loss))
+        end
+        local number = check.tensor(what, "loss", loss)
+        check.status(C.tain_backward(number))
+        if after then return after(number), ... end
+        return loss:item(), ...
+      end
+      if before then before() end
+      return back(fn())
+    end)
+  end
+  return finish(function() C.tain_tape_end(handle) end, xpcall(run, own.on_error))
+end
+
 --- Runs `fn` on a fresh tape, computes the gradients of every leaf that the number it returns
 --- depends on, and frees what it made.
 ---
@@ -312,23 +343,7 @@ end
 --- @return number loss
 --- @return any ... what fn returned besides
 function tensor.backward(fn)
-  check["function"]("backward", "fn", fn)
-  local handle = device.handle()
-  check.status(C.tain_tape_begin(handle))
-  local function run()
-    return own.scope("the end of its step", function()
-      local function back(loss, ...)
-        if own.kind(loss) ~= "tensor" then
-          check.raise("backward: the function must return a tensor of one element, not %s",
-            check.show(loss))
-        end
-        check.status(C.tain_backward(check.tensor("backward", "loss", loss)))
-        return loss:item(), ...
-      end
-      return back(fn())
-    end)
-  end
-  return finish(function() C.tain_tape_end(handle) end, xpcall(run, own.on_error))
+  return tensor.on_tape("backward", fn)
 end
 
 return tensor
