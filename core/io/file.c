@@ -42,6 +42,7 @@ struct io_calls io_calls = {
     .flock     = flock,
     .rename    = rename,
     .unlink    = unlink,
+    .rmdir     = rmdir,
     .mkdir     = mkdir,
     .statvfs   = statvfs,
     .opendir   = opendir,
@@ -474,6 +475,71 @@ int folder_list(const char *path, char ***names, size_t *count)
     *names = list;
     *count = n;
     return TAIN_OK;
+}
+
+/* Calls `leaf` for every file below a folder and `after` for every folder, innermost first. */
+static int folder_walk(const char *path, int depth, int (*leaf)(const char *),
+                       int (*after)(const char *))
+{
+    char **names;
+    size_t n;
+    int status = depth > 64 ? fail(TAIN_EIO, "%s: folders are nested too deep", path)
+                            : folder_list(path, &names, &n);
+
+    if (status)
+        return status;
+    for (size_t i = 0; i < n && !status; i++) {
+        char *inner = path_join(path, names[i]);
+        struct stat s;
+
+        if (!inner)
+            status = TAIN_ENOMEM;
+        else if (lstat(inner, &s))
+            status = fail(TAIN_EIO, "%s: cannot be examined: %s", inner, strerror(errno));
+        else
+            status = S_ISDIR(s.st_mode) ? folder_walk(inner, depth + 1, leaf, after) : leaf(inner);
+        free(inner);
+    }
+    folder_list_free(names, n);
+    return status ? status : after(path);
+}
+
+static int settle_file(const char *path)
+{
+    int fd = open_again(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0), e;
+
+    if (fd < 0)
+        return errno == ELOOP ? TAIN_OK /* a link */
+                              : fail(TAIN_EIO, "%s: cannot be opened: %s", path, strerror(errno));
+    e = sync_again(io_calls.fsync, fd) ? errno : 0;
+    io_calls.close(fd);
+    return e ? fail(TAIN_EIO, "%s: cannot be flushed to disk: %s", path, strerror(e)) : TAIN_OK;
+}
+
+int folder_settle(const char *path)
+{
+    return folder_walk(path, 0, settle_file, folder_sync);
+}
+
+static int remove_file(const char *path)
+{
+    if (io_calls.unlink(path))
+        return fail(TAIN_EIO, "%s: cannot be removed: %s", path, strerror(errno));
+    return TAIN_OK;
+}
+
+static int remove_empty(const char *path)
+{
+    if (io_calls.rmdir(path))
+        return fail(TAIN_EIO, "%s: cannot be removed: %s", path, strerror(errno));
+    return TAIN_OK;
+}
+
+int folder_remove(const char *path)
+{
+    int status = folder_walk(path, 0, remove_file, remove_empty);
+
+    return status ? status : sync_folder_of(path);
 }
 
 int folder_free_space(const char *path, int64_t *bytes)
