@@ -168,19 +168,20 @@ void main()
     uint tap = gl_WorkGroupID.x / p.blocks, texel = (gl_WorkGroupID.x - tap * p.blocks) * TILE;
     uint ky = tap / p.kernel_wide, kx = tap - ky * p.kernel_wide;
     uint column = gl_WorkGroupID.y * COLS + own, from = min(column, p.columns - 1);
-    uint line = gl_WorkGroupID.z * p.chunk, end = min(line + p.chunk, p.lines);
+    uint first = gl_WorkGroupID.z * p.chunk, end = min(first + p.chunk, p.lines);
     vec4 sum[4 * TILE];
 
     [[unroll]] for (uint i = 0; i < 4 * TILE; i++)
         sum[i] = vec4(0.0);
-    for (; line < end; line++) {
-        uint b = line / p.to_high, i = (line - b * p.to_high) * STRIDE + ky - uint(p.pad);
-        bool high = i < p.high;
+    for (; first < end; first += GROUPS) { // a line of dy for each group
+        uint line = min(first + group, end - 1), b = line / p.to_high;
+        uint i = (line - b * p.to_high) * STRIDE + ky - uint(p.pad);
+        bool high = i < p.high && first + group < end;
         uint row = (b * p.high + i) * p.wide, out_row = (p.dy_at >> 2) + line * p.to_wide * p.columns + from;
-        for (uint start = 0; start < p.to_wide; start += 4 * GROUPS) {
+        for (uint start = 0; start < p.to_wide; start += 4) {
             vec4 image[4 * LOADS], g[4];
             [[unroll]] for (uint q = 0; q < 4; q++) {
-                uint to = start + group * 4 + q, j = to * STRIDE + kx - uint(p.pad);
+                uint to = start + q, j = to * STRIDE + kx - uint(p.pad);
                 bool inside = high && to < p.to_wide && j < p.wide;
                 g[q] = GET4(dy, out_row + min(to, p.to_wide - 1) * p.columns);
                 [[unroll]] for (uint l = 0; l < LOADS; l++) {
@@ -189,16 +190,11 @@ void main()
                     image[q * LOADS + l] = FETCH(x, at, 0);
                 }
             }
-            [[unroll]] for (uint t = 0; t < TILE; t++) {
-                [[unroll]] for (uint q = 0; q < 4; q++) {
-                    vec4 v = subgroupShuffle(image[q * LOADS + t / COLS],
-                                             (gl_SubgroupInvocationID & ~(COLS - 1)) | (t & (COLS - 1)));
-                    sum[4 * t] += v.x * g[q];
-                    sum[4 * t + 1] += v.y * g[q];
-                    sum[4 * t + 2] += v.z * g[q];
-                    sum[4 * t + 3] += v.w * g[q];
-                }
-            }
+            // One sum at a time, so that it stays in a register with all of g.
+            [[unroll]] for (uint t = 0; t < 4 * TILE; t++)
+                [[unroll]] for (uint q = 0; q < 4; q++)
+                    sum[t] += subgroupShuffle(image[q * LOADS + t / 4 / COLS][t & 3],
+                                              (gl_SubgroupInvocationID & ~(COLS - 1)) | (t / 4 & (COLS - 1))) * g[q];
         }
     }
     [[unroll]] for (uint m = COLS; m < LANES; m <<= 1)

@@ -38,14 +38,15 @@ static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *s
     struct shape s;
 
     if (x->dims != 4 || w->dims != 4)
-        return fail(TAIN_EINVAL, "conv2d: x is %s and weight is %s; they must be [B, H, W, Cin] and [Kh, Kw, Cin, Cout]",
+        return fail(TAIN_EINVAL,
+                    "conv2d: x is %s and weight is %s; they must be [B, H, W, Cin] and [Kh, Kw, Cin, Cout]",
                     tensor_text(x), tensor_text(w));
     if (w->shape[2] != x->shape[3])
-        return fail(TAIN_EINVAL, "conv2d: weight is %s, for %lld channels; x is %s", tensor_text(w), (long long)w->shape[2],
-                    tensor_text(x));
+        return fail(TAIN_EINVAL, "conv2d: weight is %s, for %lld channels; x is %s", tensor_text(w),
+                    (long long)w->shape[2], tensor_text(x));
     if (b && (b->dims != 1 || b->shape[0] != w->shape[3]))
-        return fail(TAIN_EINVAL, "conv2d: bias is %s; weight is %s, so it must be [%lld]", tensor_text(b), tensor_text(w),
-                    (long long)w->shape[3]);
+        return fail(TAIN_EINVAL, "conv2d: bias is %s; weight is %s, so it must be [%lld]", tensor_text(b),
+                    tensor_text(w), (long long)w->shape[3]);
     if (v->stride < 1 || v->stride > 64 || v->before < 0 || v->after < 0 || v->before > 4096 || v->after > 4096)
         return fail(TAIN_EINVAL, "conv2d: stride %d, padding %d and %d", v->stride, v->before, v->after);
     for (int i = 0; i < 4; i++)
@@ -57,7 +58,8 @@ static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *s
                         tensor_text(x), v->before, v->after, tensor_text(w));
     s = shape_of(c);
     if (s.kernel_high * s.kernel_wide * (1 + (s.in4 > s.out4 ? s.in4 : s.out4)) + s.kernel_high > ITERATIONS)
-        return fail(TAIN_EUNSUPPORTED, "conv2d: weight is %s, more than one invocation may go through", tensor_text(w));
+        return fail(TAIN_EUNSUPPORTED, "conv2d: weight is %s, more than one invocation may go through",
+                    tensor_text(w));
     *type = TAIN_F32;
     *dims = 4;
     shape[0] = s.batch;
@@ -79,8 +81,8 @@ static int pad(tain_tensor *from, int64_t n, int64_t rows, int64_t columns, tain
     };
 
     op_grid(count, 256, &x, &y);
-    return op_dispatch(to->device, op_pipeline(to->device, 256, constants, 1, "pad"), (tain_tensor *[]){ from, to }, 2, 2,
-                       &p, sizeof(p), x, y, 1, 8.0 * (double)count);
+    return op_dispatch(to->device, op_pipeline(to->device, 256, constants, 1, "pad"),
+                       (tain_tensor *[]){ from, to }, 2, 2, &p, sizeof(p), x, y, 1, 8.0 * (double)count);
 }
 
 /* t as [n, rows, columns] with the latter two filled up to fours (rows only if there are several):
@@ -142,8 +144,8 @@ static uint32_t lanes_over(int64_t texels, uint32_t lanes)
 }
 
 /* FORWARD and INPUT: the image a gathered into the result y. Channels of both in texels. */
-static int gather(struct op_call *c, const char *kind, tain_tensor *a, tain_tensor *w, tain_tensor *bias, tain_tensor *y,
-                  bool flag)
+static int gather(struct op_call *c, const char *kind, tain_tensor *a, tain_tensor *w, tain_tensor *bias,
+                  tain_tensor *y, bool flag)
 {
     const struct conv_params *v = (void *)c->params;
     struct shape s = shape_of(c);
@@ -163,9 +165,10 @@ static int gather(struct op_call *c, const char *kind, tain_tensor *a, tain_tens
     };
 
     op_grid((pixels + per - 1) / per, 1, &x, &z);
-    return op_dispatch(c->device, op_pipeline(c->device, 0, constants, 4, "conv.%s", kind),
-                       (tain_tensor *[]){ a, w, bias, y }, 4, 8, &p, sizeof(p), x, z, (p.columns + cols - 1) / cols,
-                       2.0 * (double)pixels * (double)(s.kernel_high * s.kernel_wide) * (double)(s.in4 * s.out4 * 16));
+    return op_dispatch(
+        c->device, op_pipeline(c->device, 0, constants, 4, "conv.%s", kind), (tain_tensor *[]){ a, w, bias, y },
+        4, 8, &p, sizeof(p), x, z, (p.columns + cols - 1) / cols,
+        2.0 * (double)pixels * (double)(s.kernel_high * s.kernel_wide) * (double)(s.in4 * s.out4 * 16));
 }
 
 static int forward(struct op_call *c)
@@ -215,9 +218,11 @@ static int backward_weight(struct op_call *c, tain_tensor *dy)
     uint32_t lanes = gpu_info(c->device->gpu)->lanes, cols = lanes_over(s.out4, lanes);
     uint32_t tile = s.in4 > 4 ? 8 : s.in4 > 2 ? 4 : (uint32_t)s.in4;
     uint32_t constants[3] = { cols, (uint32_t)v->stride, tile };
-    int64_t taps = s.kernel_high * s.kernel_wide, blocks = (s.in4 + tile - 1) / tile, across = (s.out4 + cols - 1) / cols;
-    int64_t lines = s.batch * s.to_high, trips = 1 + (s.to_wide + 4 * (lanes / cols) - 1) / (4 * (lanes / cols));
-    /* Chunks: enough workgroups to keep a device busy, no invocation with too many steps. */
+    int64_t taps = s.kernel_high * s.kernel_wide, blocks = (s.in4 + tile - 1) / tile,
+            across = (s.out4 + cols - 1) / cols;
+    int64_t lines = s.batch * s.to_high, groups = lanes / cols, trips = 2 + (s.to_wide + 3) / 4;
+    /* Chunks: enough workgroups to keep a device busy, a whole number of lines for each group of
+     * lanes, and no invocation with too many steps. */
     int64_t chunks = (256 + taps * blocks * across - 1) / (taps * blocks * across), chunk;
     int64_t size = taps * s.in4 * s.out4 * 16;
     tain_tensor *x, *part, *dw = NULL, *to;
@@ -225,18 +230,20 @@ static int backward_weight(struct op_call *c, tain_tensor *dy)
     bool straight;
     int status = 0;
 
-    chunk = lines > chunks ? (lines + chunks - 1) / chunks : 1;
-    chunk = chunk * trips > ITERATIONS ? ITERATIONS / trips : chunk;
+    chunk = (lines + chunks * groups - 1) / (chunks * groups);
+    chunk = (chunk < 1 ? 1 : chunk * trips > ITERATIONS ? ITERATIONS / trips : chunk) * groups;
     if (chunk < 1)
-        return fail(TAIN_EUNSUPPORTED, "conv2d: rows of %lld pixels are too long for the weight's gradient", (long long)s.to_wide);
+        return fail(TAIN_EUNSUPPORTED, "conv2d: rows of %lld pixels are too long for the weight's gradient",
+                    (long long)s.to_wide);
     chunks = lines ? (lines + chunk - 1) / chunk : 1;
     struct {
         uint32_t columns, depth, blocks, high, wide, to_high, to_wide, kernel_high, kernel_wide;
         int32_t pad;
         uint32_t lines, chunk;
     } p = {
-        (uint32_t)s.out4, (uint32_t)s.in4, (uint32_t)blocks, (uint32_t)s.high, (uint32_t)s.wide, (uint32_t)s.to_high,
-        (uint32_t)s.to_wide, (uint32_t)s.kernel_high, (uint32_t)s.kernel_wide, v->before, (uint32_t)lines, (uint32_t)chunk,
+        (uint32_t)s.out4, (uint32_t)s.in4, (uint32_t)blocks, (uint32_t)s.high, (uint32_t)s.wide,
+        (uint32_t)s.to_high, (uint32_t)s.to_wide, (uint32_t)s.kernel_high, (uint32_t)s.kernel_wide,
+        v->before, (uint32_t)lines, (uint32_t)chunk,
     };
     x = filled_image(c->in[0]);
     part = tensor_new(c->device, TAIN_F32, 2, (int64_t[]){ chunks, size });

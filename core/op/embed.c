@@ -18,10 +18,11 @@ static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *s
         return fail(TAIN_EINVAL, "embed: table is %s %s; it must be [rows, channels] of floats", tensor_text(table),
                     type_name(table->type));
     if (index->type != TAIN_I32 || index->dims >= TENSOR_DIMS)
-        return fail(TAIN_EINVAL, "embed: index is %s %s; it must be i32, of at most %d dimensions", tensor_text(index),
-                    type_name(index->type), TENSOR_DIMS - 1);
+        return fail(TAIN_EINVAL, "embed: index is %s %s; it must be i32, of at most %d dimensions",
+                    tensor_text(index), type_name(index->type), TENSOR_DIMS - 1);
     if (table->type != TAIN_F32 && table->offset % 2)
-        return fail(TAIN_EUNSUPPORTED, "embed: table is a %s view that starts in the middle of a word", type_name(table->type));
+        return fail(TAIN_EUNSUPPORTED, "embed: table is a %s view that starts in the middle of a word",
+                    type_name(table->type));
     for (int64_t i = 0; index->storage->host && i < n; i++) {
         int32_t k = index->storage->host[index->offset + i];
         if (k < 0 || k >= table->shape[0])
@@ -39,7 +40,8 @@ static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *s
 static int forward(struct op_call *c)
 {
     tain_tensor *table = c->in[0], *index = c->in[1];
-    bool v4 = table->shape[1] % 4 == 0 && (table->type != TAIN_F32 || table->offset % 4 == 0) && c->out->offset % 4 == 0;
+    bool v4 = table->shape[1] % 4 == 0 && (table->type != TAIN_F32 || table->offset % 4 == 0) &&
+              c->out->offset % 4 == 0;
     int64_t n = tensor_count(c->out) / (v4 ? 4 : 1), x, y;
     uint32_t constants[2] = { (uint32_t)table->shape[1] / (v4 ? 4 : 1), table->type == TAIN_BF16 };
     struct { uint32_t n, rows; } p = { (uint32_t)n, (uint32_t)table->shape[0] };
@@ -72,7 +74,8 @@ static tain_tensor *sort(const struct op_call *c, int64_t *rows, int64_t *longes
     *longest = 0;
     for (int64_t i = 0; i < n; i++) {
         if (k[i] < 0 || k[i] >= table) {
-            fail(TAIN_EINVAL, "embed: index[%lld] is %d; the table has %lld rows", (long long)i, k[i], (long long)table);
+            fail(TAIN_EINVAL, "embed: index[%lld] is %d; the table has %lld rows", (long long)i, k[i],
+                 (long long)table);
             goto done;
         }
         used += !first[k[i]]++;
@@ -120,7 +123,8 @@ static int backward(struct op_call *c)
         if (!n)
             break;
         op_grid(n, 64, &x, &y);
-        status = op_dispatch(c->device, op_pipeline(c->device, 64, constants, 2, "embed.backward.%s", v4 ? "v4" : "v1"),
+        status = op_dispatch(c->device,
+                             op_pipeline(c->device, 64, constants, 2, "embed.backward.%s", v4 ? "v4" : "v1"),
                              (tain_tensor *[]){ c->dout, lists, to }, 3, 4, &p, sizeof(p), x, y, 1,
                              4.0 * (double)tensor_count(c->dout));
     }
@@ -129,7 +133,8 @@ static int backward(struct op_call *c)
 }
 
 static const struct op op_embed = {
-    .name = "embed", .inputs = 2, .any_type = 3, .no_grad = 2, .infer = infer, .forward = forward, .backward = backward,
+    .name = "embed", .inputs = 2, .any_type = 3, .no_grad = 2, .infer = infer, .forward = forward,
+    .backward = backward,
 };
 
 tain_tensor *tain_embed(tain_tensor *table, tain_tensor *index)

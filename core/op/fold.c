@@ -25,8 +25,8 @@ int op_fold(tain_tensor *part, int64_t start, int64_t count, int64_t pitch, tain
     p.count = (uint32_t)count;
     p.pitch = (uint32_t)pitch;
     op_grid(n, 64, &x, &y);
-    return gpu_dispatch(d->gpu, op_pipeline(d, 64, constants, 1, "fold.%s", v4 ? "v4" : "v1"), binds, 2, &p, sizeof(p),
-                        (uint32_t)x, (uint32_t)y, 1, 8.0 * (double)n * (double)count);
+    return gpu_dispatch(d->gpu, op_pipeline(d, 64, constants, 1, "fold.%s", v4 ? "v4" : "v1"), binds, 2, &p,
+                        sizeof(p), (uint32_t)x, (uint32_t)y, 1, 8.0 * (double)n * (double)count);
 }
 
 tain_tensor *op_grad_open(struct op_grad *g, tain_tensor *t)

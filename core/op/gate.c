@@ -51,8 +51,9 @@ static int run_backward(struct op_call *c, tain_tensor *gate, tain_tensor *up, t
     };
 
     op_grid(n / unit, 256, &x, &y);
-    return op_dispatch(c->device, op_pipeline(c->device, 256, constants, 5, "gate.backward.%s", v4 ? "v4" : "v1"),
-                       (tain_tensor *[]){ gate, up, c->dout, dg, du }, 5, 0x18, &p, sizeof(p), x, y, 1, 30.0 * (double)n);
+    return op_dispatch(
+        c->device, op_pipeline(c->device, 256, constants, 5, "gate.backward.%s", v4 ? "v4" : "v1"),
+        (tain_tensor *[]){ gate, up, c->dout, dg, du }, 5, 0x18, &p, sizeof(p), x, y, 1, 30.0 * (double)n);
 }
 
 /* ---- Two tensors ---- */

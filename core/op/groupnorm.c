@@ -44,7 +44,8 @@ static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *s
     if (x->dims < 2)
         return fail(TAIN_EINVAL, "group_norm: x is %s; it must be [B, .., C]", tensor_text(x));
     if (g->groups < 1 || tensor_last(x) % g->groups)
-        return fail(TAIN_EINVAL, "group_norm: x is %s; %d groups do not divide its channels", tensor_text(x), g->groups);
+        return fail(TAIN_EINVAL, "group_norm: x is %s; %d groups do not divide its channels", tensor_text(x),
+                    g->groups);
     if (tensor_last(x) > 65536)
         return fail(TAIN_EUNSUPPORTED, "group_norm: x is %s; there may be at most 65536 channels", tensor_text(x));
     for (int i = 1; i < 3; i++)
@@ -67,12 +68,14 @@ static int pass(struct op_call *c, const char *name, tain_tensor *const *t, int 
         v4 &= t[i]->offset % 4 == 0;
     n = items * s.channels / (v4 ? 4 : 1);
     uint32_t constants[3] = { (uint32_t)s.channels / (v4 ? 4 : 1), g->silu, add };
-    struct { uint32_t n, pixels, chunks, chunk; } p = { (uint32_t)n, (uint32_t)s.pixels, (uint32_t)s.chunks, (uint32_t)s.chunk };
+    struct {
+        uint32_t n, pixels, chunks, chunk;
+    } p = { (uint32_t)n, (uint32_t)s.pixels, (uint32_t)s.chunks, (uint32_t)s.chunk };
     uint32_t width = name[0] == 's' ? 64 : 256;
     op_grid(n, width, &x, &y);
-    return op_dispatch(c->device, op_pipeline(c->device, width, constants, 3, "group.%s.%s", name, v4 ? "v4" : "v1"), t,
-                       count, 1u << (count - 1), &p, name[0] == 's' ? sizeof(p) : 8, x, y, 1,
-                       16.0 * (double)tensor_count(c->in[0]));
+    return op_dispatch(
+        c->device, op_pipeline(c->device, width, constants, 3, "group.%s.%s", name, v4 ? "v4" : "v1"), t, count,
+        1u << (count - 1), &p, name[0] == 's' ? sizeof(p) : 8, x, y, 1, 16.0 * (double)tensor_count(c->in[0]));
 }
 
 static int forward(struct op_call *c)
@@ -81,7 +84,8 @@ static int forward(struct op_call *c)
     struct shape s = shape_of(c);
     uint32_t lanes = gpu_info(c->device->gpu)->lanes, constants[1] = { (uint32_t)(s.channels / g->groups) };
     struct { uint32_t n, groups, pixels, chunks, chunk; float eps; } p = {
-        (uint32_t)(s.batch * g->groups), (uint32_t)g->groups, (uint32_t)s.pixels, (uint32_t)s.chunks, (uint32_t)s.chunk, g->eps,
+        (uint32_t)(s.batch * g->groups), (uint32_t)g->groups, (uint32_t)s.pixels, (uint32_t)s.chunks,
+        (uint32_t)s.chunk, g->eps,
     };
     tain_tensor *part, *stat;
     int64_t x, y;
@@ -110,7 +114,9 @@ static int backward(struct op_call *c)
     const struct group_params *g = (void *)c->params;
     struct shape s = shape_of(c);
     uint32_t lanes = gpu_info(c->device->gpu)->lanes, constants[1] = { (uint32_t)(s.channels / g->groups) };
-    struct { uint32_t n, groups, pixels; } p = { (uint32_t)(s.batch * g->groups), (uint32_t)g->groups, (uint32_t)s.pixels };
+    struct {
+        uint32_t n, groups, pixels;
+    } p = { (uint32_t)(s.batch * g->groups), (uint32_t)g->groups, (uint32_t)s.pixels };
     tain_tensor *part, *sums, *share = NULL;
     int64_t x, y;
     int status;
@@ -126,8 +132,9 @@ static int backward(struct op_call *c)
     }
     part = tensor_new(c->device, TAIN_F32, 4, (int64_t[]){ s.batch, s.chunks, 2, s.channels });
     sums = tensor_new(c->device, TAIN_F32, 3, (int64_t[]){ s.batch, 2, s.channels });
-    status = part && sums ? pass(c, "sums", (tain_tensor *[]){ c->in[0], c->saved[0], c->in[1], c->in[2], c->dout, part }, 6,
-                                 false, s.batch * s.chunks)
+    status = part && sums ? pass(c, "sums",
+                                 (tain_tensor *[]){ c->in[0], c->saved[0], c->in[1], c->in[2], c->dout, part },
+                                 6, false, s.batch * s.chunks)
                           : tain_error_status();
     if (!status)
         status = reduce_sum(part, s.batch, s.chunks, 2 * s.channels, 1, sums);
@@ -135,7 +142,8 @@ static int backward(struct op_call *c)
         if (op_wants(c, i)) {
             struct op_grad w;
             tain_tensor *to = op_grad_open(&w, c->in[i]);
-            status = to ? op_fold(sums, i == 1 ? s.channels : 0, s.batch, 2 * s.channels, to, w.add) : tain_error_status();
+            status = to ? op_fold(sums, i == 1 ? s.channels : 0, s.batch, 2 * s.channels, to, w.add)
+                        : tain_error_status();
             status = to ? op_grad_close(&w, status) : status;
         }
     if (!status && op_wants(c, 0)) {
@@ -148,7 +156,8 @@ static int backward(struct op_call *c)
                                      8.0 * (double)tensor_count(sums))
                        : tain_error_status();
         if (!status)
-            status = pass(c, "dx", (tain_tensor *[]){ c->in[0], c->saved[0], c->in[1], c->in[2], c->dout, share, dx }, 7,
+            status = pass(c, "dx",
+                          (tain_tensor *[]){ c->in[0], c->saved[0], c->in[1], c->in[2], c->dout, share, dx }, 7,
                           w.add, s.batch * s.pixels);
         status = dx ? op_grad_close(&w, status) : status;
     }
@@ -162,7 +171,8 @@ static const struct op op_group_norm = {
     .name = "group_norm", .inputs = 3, .infer = infer, .forward = forward, .backward = backward,
 };
 
-tain_tensor *tain_group_norm(tain_tensor *x, tain_tensor *weight, tain_tensor *bias, int32_t groups, float eps, bool silu)
+tain_tensor *tain_group_norm(tain_tensor *x, tain_tensor *weight, tain_tensor *bias, int32_t groups, float eps,
+                             bool silu)
 {
     return OP_RUN(&op_group_norm, (&(struct group_params){ groups, eps, silu }), x, weight, bias);
 }

@@ -18,7 +18,8 @@ struct norm_params {
 
 static bool fours(const tain_tensor *x, const tain_tensor *weight, const tain_tensor *bias)
 {
-    return tensor_last(x) % 4 == 0 && x->offset % 4 == 0 && weight->offset % 4 == 0 && (!bias || bias->offset % 4 == 0);
+    return tensor_last(x) % 4 == 0 && x->offset % 4 == 0 && weight->offset % 4 == 0 &&
+           (!bias || bias->offset % 4 == 0);
 }
 
 static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *shape)
@@ -33,8 +34,8 @@ static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *s
         return fail(TAIN_EUNSUPPORTED, "%s: x is %s; rows may have at most 65536 elements", name, tensor_text(x));
     for (int i = 1; i < c->inputs; i++)
         if (c->in[i] && (c->in[i]->dims != 1 || c->in[i]->shape[0] != tensor_last(x)))
-            return fail(TAIN_EINVAL, "%s: %s is %s; x is %s, so it must be [%lld]", name, parts[i], tensor_text(c->in[i]),
-                        tensor_text(x), (long long)tensor_last(x));
+            return fail(TAIN_EINVAL, "%s: %s is %s; x is %s, so it must be [%lld]", name, parts[i],
+                        tensor_text(c->in[i]), tensor_text(x), (long long)tensor_last(x));
     return infer_same(c, type, dims, shape);
 }
 
@@ -66,9 +67,11 @@ static int backward_columns(struct op_call *c, bool v4)
     tain_tensor *x = c->in[0], *part;
     int64_t rows = tensor_rows(x), channels = tensor_last(x), kinds = 1 + n->centre, size = channels / (v4 ? 4 : 1);
     int64_t chunk = (rows + 255) / 256 < 32 ? 32 : (rows + 255) / 256, chunks;
-    uint32_t constants[2] = { (uint32_t)size, n->centre };
+    uint32_t constants[2] = { (uint32_t)size, n->centre }, width = gpu_info(c->device->gpu)->lanes;
     int status;
 
+    while (width < size && width < WIDTH)
+        width *= 2;
     if (chunk > 32768)
         chunk = 32768;
     chunks = rows ? (rows + chunk - 1) / chunk : 1;
@@ -76,9 +79,9 @@ static int backward_columns(struct op_call *c, bool v4)
     part = tensor_new(c->device, TAIN_F32, 3, (int64_t[]){ chunks, kinds, channels });
     if (!part)
         return tain_error_status();
-    status = op_dispatch(c->device, op_pipeline(c->device, WIDTH, constants, 2, "norm.columns.%s", v4 ? "v4" : "v1"),
+    status = op_dispatch(c->device, op_pipeline(c->device, width, constants, 2, "norm.columns.%s", v4 ? "v4" : "v1"),
                          (tain_tensor *[]){ x, c->saved[0], c->dout, part }, 4, 8, &p, sizeof(p),
-                         (size + WIDTH - 1) / WIDTH, chunks, 1, 16.0 * (double)tensor_count(x));
+                         (size + width - 1) / width, chunks, 1, 16.0 * (double)tensor_count(x));
     for (int i = 1; i < c->inputs && !status; i++)
         if (op_wants(c, i)) {
             bool add;

@@ -17,7 +17,8 @@ static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *s
     if (x->dims != 4)
         return fail(TAIN_EINVAL, "patch: x is %s; it must be [B, H, W, C]", tensor_text(x));
     if (v->size < 1 || x->shape[1] % v->size || x->shape[2] % v->size)
-        return fail(TAIN_EINVAL, "patch: x is %s; patches of %d do not divide its height and width", tensor_text(x), v->size);
+        return fail(TAIN_EINVAL, "patch: x is %s; patches of %d do not divide its height and width",
+                    tensor_text(x), v->size);
     *type = TAIN_F32;
     *dims = 3;
     shape[0] = x->shape[0];
@@ -32,13 +33,15 @@ static int forward(struct op_call *c)
     const int64_t *shape = c->in[0]->shape;
     int64_t n = tensor_count(c->out), x, y;
     uint32_t constants[2] = { (uint32_t)v->size, (uint32_t)shape[3] };
-    struct { uint32_t n, high, wide; } p = { (uint32_t)n, (uint32_t)(shape[1] / v->size), (uint32_t)(shape[2] / v->size) };
+    struct {
+        uint32_t n, high, wide;
+    } p = { (uint32_t)n, (uint32_t)(shape[1] / v->size), (uint32_t)(shape[2] / v->size) };
 
     if (!n)
         return 0;
     op_grid(n, 256, &x, &y);
-    return op_dispatch(c->device, op_pipeline(c->device, 256, constants, 2, "patch"), (tain_tensor *[]){ c->in[0], c->out },
-                       2, 2, &p, sizeof(p), x, y, 1, 4.0 * (double)n);
+    return op_dispatch(c->device, op_pipeline(c->device, 256, constants, 2, "patch"),
+                       (tain_tensor *[]){ c->in[0], c->out }, 2, 2, &p, sizeof(p), x, y, 1, 4.0 * (double)n);
 }
 
 static const struct op op_patch = { .name = "patch", .inputs = 1, .infer = infer, .forward = forward };

@@ -42,7 +42,8 @@ static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *s
                     tensor_text(at), tensor_text(x), (long long)x->shape[1], (long long)x->shape[0],
                     (long long)x->shape[1]);
     if (r->head % 2 || r->width < 2 || r->width % 2 || r->width > r->head)
-        return fail(TAIN_EINVAL, "%s: width %d of heads of %d; both must be even, and the width at most the head", name,
+        return fail(TAIN_EINVAL,
+                    "%s: width %d of heads of %d; both must be even, and the width at most the head", name,
                     r->width, r->head);
     if (!(r->theta > 0))
         return fail(TAIN_EINVAL, "%s: theta is %g; it must be positive", name, r->theta);
@@ -106,7 +107,8 @@ static tain_tensor *table_for(tain_device *d, const struct rope_params *r, int64
     return table && !cache_put(d, key, table) ? table : NULL;
 }
 
-static int turn(struct op_call *c, tain_tensor *from, struct place f, tain_tensor *to, struct place t, bool back, bool add)
+static int turn(struct op_call *c, tain_tensor *from, struct place f, tain_tensor *to, struct place t,
+                bool back, bool add)
 {
     const struct rope_params *r = (void *)c->params;
     tain_tensor *table = c->saved[0], *at = c->in[1];
@@ -184,7 +186,8 @@ tain_tensor *tain_rope(tain_tensor *x, tain_tensor *positions, int32_t width, fl
     REQUIRE_OR_NULL(x && positions, "rope: %s missing", x ? "positions are" : "x is");
     REQUIRE_OR_NULL(x->dims == 4, "rope: x is %s; it must be [B, T, H, D]", tensor_text(x));
     return run(&op_rope, x, positions,
-               &(struct rope_params){ (int32_t)x->shape[2], (int32_t)x->shape[2], (int32_t)x->shape[3], width, theta });
+               &(struct rope_params){ (int32_t)x->shape[2], (int32_t)x->shape[2], (int32_t)x->shape[3], width,
+                                      theta });
 }
 
 tain_tensor *tain_rope_qkv(tain_tensor *qkv, tain_tensor *positions, int32_t heads, int32_t kv_heads, int32_t width,
@@ -193,10 +196,11 @@ tain_tensor *tain_rope_qkv(tain_tensor *qkv, tain_tensor *positions, int32_t hea
     int64_t all = (int64_t)heads + 2 * (int64_t)kv_heads;
 
     REQUIRE_OR_NULL(qkv && positions, "rope_qkv: %s missing", qkv ? "positions are" : "qkv is");
-    REQUIRE_OR_NULL(heads > 0 && kv_heads > 0, "rope_qkv: %d heads and %d kv_heads; both must be positive", heads, kv_heads);
+    REQUIRE_OR_NULL(heads > 0 && kv_heads > 0, "rope_qkv: %d heads and %d kv_heads; both must be positive",
+                    heads, kv_heads);
     REQUIRE_OR_NULL(qkv->dims == 3 && qkv->shape[2] % all == 0,
-                    "rope_qkv: qkv is %s; with %d heads and %d kv_heads it must be [B, T, %lld * D]", tensor_text(qkv),
-                    heads, kv_heads, (long long)all);
+                    "rope_qkv: qkv is %s; with %d heads and %d kv_heads it must be [B, T, %lld * D]",
+                    tensor_text(qkv), heads, kv_heads, (long long)all);
     return run(&op_rope_qkv, qkv, positions,
                &(struct rope_params){ (int32_t)all, heads + kv_heads, (int32_t)(qkv->shape[2] / all), width, theta });
 }
