@@ -8,6 +8,7 @@ local check = require "tain.check"
 local parts = {
   data = "jsonl batches column contains sorted interrupted",
   image = "image",
+  judge = "judge approved preferences",
   log = "log",
   model = "load create LANGUAGE read_verdict",
   options = "options",
@@ -17,7 +18,7 @@ local parts = {
   optim = "adamw",
   device = "device",
 }
-local modules = { json = true, loss = true, schedule = true }   -- whole modules: tain.json.decode
+local modules = { json = true, loss = true, measure = true, schedule = true }   -- whole modules: tain.json.decode
 
 local where = {}
 for part, names in pairs(parts) do
