@@ -24,9 +24,10 @@ tain_tensor *dense_run(const struct weights *w, const struct dense *d, tain_tens
 
     if (!x)
         return NULL;
-    if (!(w->device->grad && w->device->tape))
+    /* Backward needs what lies before the activation, and adapters are added there. */
+    if (!(w->device->grad && w->device->tape) && !weights_adapted(w, d->w))
         return weights_linear(w, d->w, x, d->bias, activation);
-    y = weights_linear(w, d->w, x, d->bias, GEMM_NONE); /* backward needs what lies before the activation */
+    y = weights_linear(w, d->w, x, d->bias, GEMM_NONE);
     switch (y ? activation : GEMM_NONE) {
     case GEMM_SILU: return then(y, tain_silu(y));
     case GEMM_GELU: return then(y, tain_gelu(y));

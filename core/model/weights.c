@@ -408,6 +408,14 @@ struct weight *weights_find(struct weights *w, const char *name, int *part)
     return NULL;
 }
 
+bool weights_adapted(const struct weights *w, const struct weight *of)
+{
+    for (int p = 0; w->adapted && p < of->part_count; p++)
+        if (of->parts[p].a)
+            return true;
+    return false;
+}
+
 tain_tensor *weights_linear(const struct weights *w, const struct weight *of, tain_tensor *x, tain_tensor *bias,
                             enum gemm_activation activation)
 {

@@ -23,8 +23,9 @@ enum { WEIGHT_PARTS = 3 };
 struct weight_part {
     char *name;           /* as in the file */
     int64_t row, rows;    /* where in the weight */
-    tain_tensor *a, *b;   /* its adapter, or NULL */
-    float scale;
+    tain_tensor *a, *b;   /* its adapter (adapter.h), or NULL */
+    float scale, alpha;
+    bool root;            /* scale is alpha / sqrt(rank) and not alpha / rank */
 };
 
 struct weight {
@@ -74,7 +75,10 @@ int weights_read(struct weights *w, const struct weight *of, int part, tain_tens
 int weights_write(struct weights *w, const struct weight *of, int part, const float *values);
 int64_t weight_part_count(const struct weight *of, int part);
 
-/* x W^T + bias with the adapters of W in force. bias may be NULL. */
+/* Whether adapters change what this weight does. */
+bool weights_adapted(const struct weights *w, const struct weight *of);
+/* x W^T + bias with the adapters of W in force. bias may be NULL. The activation comes before the
+ * adapters, so there can only be one where there are none. */
 tain_tensor *weights_linear(const struct weights *w, const struct weight *of, tain_tensor *x, tain_tensor *bias,
                             enum gemm_activation activation);
 
