@@ -359,4 +359,40 @@ struct image *image_tile(const struct image *const *images, int count, int colum
 void image_floats(const struct image *image, const float mean[3], const float deviation[3],
                   float *dest);
 
+/* ---- The log of a run (runlog.c): JSON lines that survive a crash ---- */
+
+/* CRC-32C of the bytes; `before` is that of what came before them, 0 at first. */
+uint32_t crc32c(uint32_t before, const void *bytes, size_t count);
+
+/* One line is {"seq":N, the caller's members, "crc":"xxxxxxxx"}: N counts from 1 without a gap, and
+ * the checksum is that of all bytes of the line before its comma.
+ *
+ * Opening checks every line. What a crash in the middle of a write leaves at the end is cut off:
+ * bytes without a newline, or bytes that the disk never got and that read as zeros. Anything else
+ * that is wrong is damage, and refused with the number of the line.
+ *
+ * To write, the file is made if need be and locked: a second process is refused. To read, nothing
+ * is locked or changed, and the end is the last good line. NULL on failure. */
+struct runlog;
+struct runlog *runlog_open(const char *path, bool write);
+void runlog_close(struct runlog *log); /* NULL is fine */
+
+int64_t runlog_count(const struct runlog *log);
+int64_t runlog_trimmed(const struct runlog *log); /* bytes that opening cut off */
+
+/* Appends the members of a JSON object, given as text without newlines. When it returns 0, the line
+ * is on disk. If there was no room, the log is as before and may be used further; if the disk could
+ * not be brought to keep the line, nothing can be appended before it is opened again. */
+int runlog_append(struct runlog *log, const char *object, size_t count);
+
+/* The same in two steps, so that one flush serves many lines: none of them is safe before
+ * runlog_sync has returned 0. */
+int runlog_add(struct runlog *log, const char *object, size_t count);
+int runlog_sync(struct runlog *log);
+
+/* Reads the line at *at, which is 0 for the first, and moves *at to the next. Returns 1, 0 after
+ * the last line, or a negative status. The line, without its newline, is borrowed until the next
+ * call with this log. */
+int runlog_next(struct runlog *log, int64_t *at, const char **line, size_t *count);
+
 #endif

@@ -289,8 +289,8 @@ static int by_pair_key(const void *a, const void *b)
 /* No holes, no overlaps, nothing left over, no key twice. */
 static int check_layout(struct header *h, size_t first)
 {
-    struct st_entry *e = h->f->entries + first;
     size_t n = h->f->count - first;
+    struct st_entry *e = n ? h->f->entries + first : NULL;
     int64_t at = h->start;
 
     if (n)
