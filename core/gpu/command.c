@@ -317,6 +317,15 @@ int gpu_dispatch(struct gpu *g, struct gpu_pipeline *p, const struct gpu_bind *b
     vkCmdDispatch(s->cmd, x, y, z);
     g->counts.dispatches++;
     s->work += work + 1e5; /* a dispatch is never free */
+    if (g->profile) {
+        double start = base_seconds();
+        if ((status = gpu_wait(g)))
+            return status;
+        p->seconds += base_seconds() - start;
+        p->runs++;
+        p->work += work;
+        return 0;
+    }
     return s->work > g->rate * TARGET ? gpu_submit(g) : 0;
 }
 

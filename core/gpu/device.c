@@ -338,6 +338,7 @@ struct gpu *gpu_open(const char *which)
         gpu_close(g);
         return NULL;
     }
+    g->profile = getenv("TAIN_PROFILE");
     return g;
 }
 
@@ -348,6 +349,8 @@ void gpu_close(struct gpu *g)
     if (g->device) {
         if (!g->lost)
             gpu_wait(g);
+        if (g->profile)
+            vk_profile_write(g);
         vkDeviceWaitIdle(g->device);
         vk_memory_close(g);
         vk_pipelines_close(g);

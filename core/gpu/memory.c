@@ -249,7 +249,9 @@ int gpu_alloc(struct gpu *g, uint64_t bytes, struct gpu_range *range)
     if (bytes > UINT64_MAX - 2 * ALIGN)
         return fail(TAIN_ENOMEM, "device memory: %llu bytes are too many", (unsigned long long)bytes);
     bytes = (bytes + 15 + ALIGN) / ALIGN * ALIGN;
-    if (bytes > BLOCK_BYTES / 2) {
+    /* TAIN_UNPOOLED: everything in a block of its own, so that the validation layer, which knows
+     * bindings and not ranges, sees which tensors a dispatch touches. */
+    if (bytes > BLOCK_BYTES / 2 || getenv("TAIN_UNPOOLED")) {
         n = find_own(g, bytes);
         if (!n) {
             struct gpu_block *b = block_make(g, bytes);

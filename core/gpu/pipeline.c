@@ -347,6 +347,20 @@ void vk_forget_block(struct gpu *g, struct gpu_block *b)
         }
 }
 
+/* One line a pipeline: milliseconds in all, runs, GFLOP/s by estimate, name and constants. */
+void vk_profile_write(struct gpu *g)
+{
+    FILE *f = fopen(g->profile, "w");
+
+    for (int i = 0; f && i < PIPELINE_BUCKETS; i++)
+        for (struct gpu_pipeline *p = g->pipelines[i]; p; p = p->next)
+            if (p->runs)
+                fprintf(f, "%10.2f ms %6llu runs %8.2f GF/s  %s\n", p->seconds * 1e3, (unsigned long long)p->runs,
+                        p->work / p->seconds / 1e9, p->key);
+    if (f)
+        fclose(f);
+}
+
 void vk_pipelines_close(struct gpu *g)
 {
     for (int i = 0; i < PIPELINE_BUCKETS; i++)

@@ -41,6 +41,8 @@ struct gpu_pipeline {
     VkPipeline pipeline;
     struct set_layout *set;
     struct gpu_pipeline *next; /* in its bucket */
+    double seconds, work;      /* under TAIN_PROFILE */
+    uint64_t runs;
 };
 
 struct touched {
@@ -74,6 +76,7 @@ struct set_entry {
 struct gpu {
     struct gpu_info info;
     bool lost;
+    const char *profile; /* a file: every dispatch is waited for, and its time written there at the end */
     VkInstance instance;
     VkPhysicalDevice physical;
     VkDevice device;
@@ -125,5 +128,6 @@ int vk_commands_open(struct gpu *g);
 void vk_commands_close(struct gpu *g);
 void vk_memory_close(struct gpu *g);
 void vk_pipelines_close(struct gpu *g);
+void vk_profile_write(struct gpu *g);
 
 #endif

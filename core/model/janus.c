@@ -102,7 +102,7 @@ tain_tensor *janus_image_logprob(struct janus *m, const struct janus_row *prompt
     for (int64_t i = 0; i < rows * N; i++)
         REQUIRE_OR_NULL(codes[i] >= 0 && codes[i] < m->config.codec.codes, "logprob: code %d; the codebook has %lld", codes[i],
                         (long long)m->config.codec.codes);
-    T = words + N - 1; /* the last code predicts nothing */
+    T = (words + N - 1 + 3) / 4 * 4; /* the last code predicts nothing; in fours, for the kernels */
     all = rows * words;
     text = base_alloc((size_t)all, 4);
     order = base_alloc((size_t)(rows * T), 4);
@@ -223,6 +223,7 @@ static int lay_out(const struct janus *m, struct layout *l, int64_t images, cons
     for (int64_t i = 0; i < images; i++)
         if (fill[i] > l->T)
             l->T = fill[i];
+    l->T = (l->T + 3) / 4 * 4; /* in fours, for the kernels */
     cells = images * l->T;
     l->ids = base_alloc((size_t)cells, 4);
     l->at = base_alloc((size_t)cells, 4);

@@ -573,6 +573,7 @@ const char *tain_model_ask(tain_model *model, const uint8_t *rgb, int32_t width,
     tain_tensor *patches = NULL, *seen = NULL, *x = NULL, *logits = NULL, *best = NULL;
     struct llama_cache *cache = NULL;
     struct janus *j;
+    size_t length;
     int64_t tokens, D;
     bool grad;
     int status = 0;
@@ -623,7 +624,7 @@ const char *tain_model_ask(tain_model *model, const uint8_t *rgb, int32_t width,
     j->weights.device->grad = grad;
     if (!status) {
         free(answer);
-        answer = tokenizer_decode(model->tokenizer, made.at, made.count, true, NULL);
+        answer = tokenizer_decode(model->tokenizer, made.at, made.count, true, &length);
         if (!answer)
             status = tain_error_status();
     }

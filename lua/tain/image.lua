@@ -1,4 +1,7 @@
 --- Pictures: red, green and blue, 8 bits each.
+---
+--- A drawn image is the few hundred codes that a model chose, until someone asks for pixels; so
+--- keeping candidates costs nothing.
 
 local ffi = require "ffi"
 local check = require "tain.check"
@@ -10,6 +13,7 @@ local image = {}
 
 --- @class Image
 local Image = {}
+local drawn = setmetatable({}, { __mode = "k" })   -- image -> { codes, count, model, width, height }
 Image.__index = function(_, name)
   local method = Image[name]
   if method == nil then
@@ -32,12 +36,35 @@ function image.adopt(handle)
   return own.adopt(setmetatable({}, Image), handle, C.tain_image_free, "image")
 end
 
---- Reads a PNG, JPEG or binary PPM file: `tain.image(path)`. With two numbers it makes a black image.
+--- Makes an image of codes. For tain.model.
 ---
---- @param path string|integer the file, or the width
+--- @return Image
+function image.of_codes(parts)
+  local self = setmetatable({}, Image)
+  drawn[self] = parts
+  return self
+end
+
+--- The codes of an image, or nil. For tain.model.
+function image.codes_of(self) return drawn[self] end
+
+--- Whether a value is an image.
+function image.is(value)
+  return type(value) == "table" and (drawn[value] ~= nil or own.kind(value) == "image")
+end
+
+--- Reads a PNG, JPEG or binary PPM file: `tain.image(path)`. With two numbers it makes a black image,
+--- and with bytes before them (height * width * 3, rows from the top) an image of these.
+---
+--- @param path string|integer|ffi.cdata* the file, the width, or bytes (uint8_t *) and then the width
 --- @param height? integer
 --- @return Image
-function image.image(path, height)
+function image.image(path, height, last)
+  if last ~= nil then
+    local made = image.image(height, last)
+    ffi.copy(made:pixels(), path, height * last * 3)
+    return made
+  end
   if height ~= nil then
     return image.adopt(C.tain_image_create(check.int32("image", "width", path),
       check.int32("image", "height", height)))
@@ -54,13 +81,40 @@ function image.decode(text, name)
   return image.adopt(C.tain_image_decode(name or "image", text, #text))
 end
 
+-- Every use of pixels comes through here; a drawn image is decoded now.
 local function handle(fn, self)
+  local parts = drawn[self]
+  if parts and own.handle(self) == nil then parts.model:decode({ self }) end
   return check.object(fn, "image", self, "image")
+end
+
+--- Gives a drawn image its pixels. For tain.model.
+function image.set_pixels(self, rgb)
+  local parts = drawn[self]
+  local made = check.made(C.tain_image_create(parts.width, parts.height))
+  ffi.copy(C.tain_image_pixels(made), rgb, parts.width * parts.height * 3)
+  own.keep(own.adopt(self, made, C.tain_image_free, "image"))
+end
+
+--- Whether pixels are there already. For tain.model.
+function image.has_pixels(self) return own.handle(self) ~= nil end
+
+--- The codes it was drawn with.
+---
+--- @return integer[]? codes nil when it was not drawn
+function Image:codes()
+  local parts = drawn[self]
+  if not parts then return nil end
+  local list = {}
+  for i = 1, parts.count do list[i] = parts.codes[i - 1] end
+  return list
 end
 
 --- @return integer width
 --- @return integer height
 function Image:size()
+  local parts = drawn[self]
+  if parts then return parts.width, parts.height end
   local h = handle("size", self)
   return C.tain_image_width(h), C.tain_image_height(h)
 end
@@ -134,7 +188,7 @@ function Image:free()
 end
 
 function Image:__tostring()
-  if own.handle(self) == nil then return "image, freed" end
+  if own.handle(self) == nil and not drawn[self] then return "image, freed" end
   return ("image of %d x %d"):format(self:size())
 end
 
@@ -152,7 +206,8 @@ function image.grid(images, options)
   })
   local list = ffi.new("tain_image *[?]", math.max(1, #images))
   for i, one in ipairs(images) do
-    list[i - 1] = check.object("grid", ("images[%d]"):format(i), one, "image")
+    list[i - 1] = image.is(one) and handle("grid", one)
+      or check.object("grid", ("images[%d]"):format(i), one, "image")
   end
   return image.adopt(C.tain_image_tile(ffi.cast("tain_image *const *", list), #images,
     options.columns, options.border, options.colour))

@@ -7,6 +7,8 @@ local check = require "tain.check"
 
 local parts = {
   data = "jsonl batches column contains sorted interrupted",
+  evaluate = "evaluate summary",
+  guard = "guard",
   image = "image",
   judge = "judge approved preferences",
   log = "log",
@@ -14,11 +16,12 @@ local parts = {
   options = "options",
   progress = "progress",
   random = "random",
+  shared = "shared",
   tensor = "tensor zeros scope keep no_grad backward",
   optim = "adamw",
   device = "device",
 }
-local modules = { json = true, loss = true, measure = true, schedule = true }   -- whole modules: tain.json.decode
+local modules = { json = true, loss = true, measure = true, schedule = true, sheet = true }   -- whole modules: tain.json.decode
 
 local where = {}
 for part, names in pairs(parts) do

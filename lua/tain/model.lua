@@ -182,8 +182,7 @@ function Model:generate(prompts, options)
     for i = 0, rows - 1 do
       local copy = ffi.new("int32_t[?]", count)
       ffi.copy(copy, codes + i * count, count * 4)
-      images[#images + 1] = image.adopt(size, size, { codes = copy, count = count, model = self },
-        { seed = options.seed, stream = tonumber(streams[i]) })
+      images[#images + 1] = image.of_codes { codes = copy, count = count, model = self, width = size, height = size }
     end
   end
   if bar then bar:done() end
@@ -197,32 +196,31 @@ end
 function Model:decode(images)
   local m = handle("decode", self)
   local count, size, todo = C.tain_model_image_codes(m), C.tain_model_image_size(m), {}
-  for _, one in ipairs(images) do
-    local parts = image.parts("decode", "image", one)
-    if not parts.rgb then todo[#todo + 1] = parts end
+  for i, one in ipairs(images) do
+    if not image.is(one) then check.raise("decode: images[%d] must be an image, not %s", i, check.show(one)) end
+    if not image.has_pixels(one) then todo[#todo + 1] = one end
   end
   if #todo == 0 then return images end
   local codes, rgb = ffi.new("int32_t[?]", #todo * count), ffi.new("uint8_t[?]", #todo * size * size * 3)
-  for i, parts in ipairs(todo) do ffi.copy(codes + (i - 1) * count, parts.codes, count * 4) end
+  for i, one in ipairs(todo) do ffi.copy(codes + (i - 1) * count, image.codes_of(one).codes, count * 4) end
   check.status(C.tain_model_decode(m, codes, #todo, rgb))
-  for i, parts in ipairs(todo) do
-    parts.rgb = ffi.new("uint8_t[?]", size * size * 3)
-    ffi.copy(parts.rgb, rgb + (i - 1) * size * size * 3, size * size * 3)
-  end
+  for i, one in ipairs(todo) do image.set_pixels(one, rgb + (i - 1) * size * size * 3) end
   return images
 end
 
 -- Pixels of a list of images of one size, side by side.
 local function gather(fn, self, images)
+  if #images == 0 then check.raise("%s: images is an empty list", fn) end
   self:decode(images)
-  local width, height = images[1].width, images[1].height
+  local width, height = images[1]:size()
   local bytes = width * height * 3
   local rgb = ffi.new("uint8_t[?]", #images * bytes)
   for i, one in ipairs(images) do
-    if one.width ~= width or one.height ~= height then
+    local w, h = one:size()
+    if w ~= width or h ~= height then
       check.raise("%s: images of different sizes: %s and %s", fn, tostring(images[1]), tostring(one))
     end
-    ffi.copy(rgb + (i - 1) * bytes, image.parts(fn, "image", one).rgb, bytes)
+    ffi.copy(rgb + (i - 1) * bytes, one:pixels(), bytes)
   end
   return rgb, width, height
 end
@@ -241,7 +239,7 @@ function Model:encode(images)
   for i = 0, #list - 1 do
     local copy = ffi.new("int32_t[?]", count)
     ffi.copy(copy, codes + i * count, count * 4)
-    made[#made + 1] = image.adopt(size, size, { codes = copy, count = count, model = self })
+    made[#made + 1] = image.of_codes { codes = copy, count = count, model = self, width = size, height = size }
   end
   return one and made[1] or made
 end
@@ -361,8 +359,8 @@ function Model:logprob(prompts, images, options)
   local count, plain = C.tain_model_image_codes(m), {}
   local codes = ffi.new("int32_t[?]", #list * count)
   for i, one in ipairs(list) do
-    local parts = image.parts("logprob", "image", one)
-    if not parts.codes then check.raise("logprob: image %d has no codes; encode it first", i) end
+    local parts = image.codes_of(one)
+    if not parts then check.raise("logprob: images[%d] has no codes; encode it first", i) end
     ffi.copy(codes + (i - 1) * count, parts.codes, count * 4)
     plain[i] = text_of(asked[i])
   end
@@ -391,6 +389,20 @@ function Model:answer(images, questions, answers, image_of)
 end
 
 -- ---- The codec ----
+
+--- Images as a tensor [B, S, S, 3] from -1 to 1.
+---
+--- @param images Image[]
+--- @return Tensor
+function Model:pixels(images)
+  local rgb, width, height = gather("pixels", self, images)
+  local count = #images * width * height * 3
+  local values = ffi.new("float[?]", count)
+  for i = 0, count - 1 do values[i] = rgb[i] / 127.5 - 1 end
+  local x = tensor.zeros(#images, height, width, 3)
+  check.status(C.tain_tensor_write((own.handle(x)), values, count))
+  return x
+end
 
 --- @param pixels Tensor [B, S, S, 3] from -1 to 1
 --- @return Tensor # [B, G, G, code_size]

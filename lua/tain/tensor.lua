@@ -191,6 +191,19 @@ function Tensor:numbers()
   return list
 end
 
+--- Replaces the elements by a flat list in row-major order.
+---
+--- @param numbers number[]
+--- @return Tensor self
+function Tensor:write(numbers)
+  local h = check.tensor("write", "x", self)
+  check.table("write", "numbers", numbers)
+  local values = ffi.new("float[?]", #numbers + 1)
+  for i = 1, #numbers do values[i - 1] = check.number("write", "numbers", numbers[i]) end
+  check.status(C.tain_tensor_write(h, values, #numbers))
+  return self
+end
+
 --- The number in a tensor of one element. Waits for the device.
 ---
 --- @return number

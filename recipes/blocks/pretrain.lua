@@ -1,0 +1,119 @@
+--- Trains the embedded model from nothing: first the image codec, then drawing, judging and describing.
+---
+---     tain recipes/blocks/pretrain.lua --out runs/pretrain
+---
+--- It draws worse than it judges, for the reason that lessons.lua states: 30 % of the captions that it
+--- learns to draw from are wrong. Stop it whenever you like; --resume goes on from the last checkpoint.
+--- OUT/model is a model folder; the one in recipes/blocks/model was made by this recipe.
+
+local tain = require "tain"
+local codec = require "blocks.codec"
+local files = require "tain.files"
+local lessons = require "blocks.lessons"
+local exam = require "blocks.exam"
+
+local opt = tain.options {
+  model       = { "path", default = "recipes/blocks/model", help = "folder of config.json and tokenizer" },
+  out         = { "path", new = true, help = "where checkpoints and curves go" },
+  codec_steps = { "integer", default = 800, min = 0 },
+  codec_batch = { "integer", default = 16, min = 1 },
+  codec_lr    = { "number", default = 2e-3, min = 0 },
+  steps       = { "integer", default = 4000, min = 0 },
+  draw        = { "integer", default = 32, min = 1, help = "pictures to draw a step" },
+  look        = { "integer", default = 16, min = 1, help = "pictures to judge and describe a step" },
+  lr          = { "number", default = 1.5e-3, min = 0 },
+  warmup      = { "integer", default = 100, min = 0 },
+  wrong       = { "number", default = 0.3, min = 0, max = 1, help = "share of wrong captions to draw by" },
+  empty       = { "number", default = 0.1, min = 0, max = 1, help = "share of missing captions" },
+  every       = { "integer", default = 50, min = 1, help = "steps between checkpoints" },
+  seed        = { "integer", default = 1 },
+  start       = { "path", optional = true, help = "weights to start from" },
+  resume      = { "boolean", default = false },
+}
+
+local function mean_of(values, picks)
+  return values:rows(tain.tensor(picks, { type = "i32" })):mean()
+end
+
+local function curve(row)
+  local file = assert(io.open(opt.out .. "/curves.jsonl", "a"))
+  file:write(tain.json.encode(row), "\n")
+  file:close()
+  tain.log(row)
+end
+
+--- Trains one stage from its checkpoint: `step(n, optimizer, rate)` returns a row for the curve.
+local function stage(name, model, weights, steps, rate, step)
+  local folder = opt.out .. "/" .. name
+  local optimizer = tain.adamw(model:parameters(weights), { betas = { 0.9, 0.98 }, decay = 0.01, clip = 1 })
+  local from = 0
+  files.make_folder(folder)
+  if files.exists(folder .. "/state.json") then
+    from = tain.json.decode(files.read(folder .. "/state.json")).step
+    model:restore(folder)
+    optimizer:load(folder .. "/optimizer.safetensors")
+  end
+  local bar = tain.progress { label = name, total = steps - from }
+  for n = from + 1, steps do
+    local row = step(n, optimizer, rate(n))
+    bar:step()
+    if n % 10 == 0 then row.stage, row.step = name, n; curve(row) end
+    local stop = tain.interrupted()
+    if n % opt.every == 0 or n == steps or stop then
+      -- The state comes last: a checkpoint that was cut short is not used.
+      if files.exists(folder .. "/state.json") then files.remove(folder .. "/state.json") end
+      model:save(folder)
+      optimizer:save(folder .. "/optimizer.safetensors")
+      files.write(folder .. "/state.json", tain.json.encode { step = n })
+    end
+    if stop then error("interrupted at step " .. n .. "; --resume goes on from there", 0) end
+  end
+  bar:done()
+  optimizer:free()
+end
+
+local model = tain.create(opt.model, { seed = opt.seed })
+files.make_folder(opt.out)
+if files.exists(opt.out .. "/curves.jsonl") and not opt.resume then
+  error(opt.out .. " holds a run already; --resume goes on with it", 0)
+end
+if opt.start then model:restore(opt.start) end
+
+local used = { used = {} }
+stage("codec", model, "^gen_vision_model", opt.codec_steps,
+  tain.schedule.cosine { lr = opt.codec_lr, warmup = math.min(20, opt.codec_steps), steps = math.max(1, opt.codec_steps), floor = 0.05 },
+  function(n, optimizer, lr)
+    local loss = codec.step(model, optimizer, used, n,
+      { seed = opt.seed, batch = opt.codec_batch, lr = lr, revive = 20, revive_until = opt.codec_steps * 0.7 })
+    return { loss = loss, learning_rate = lr }
+  end)
+if opt.codec_steps > 0 then
+  local kept, of = codec.measure(model, 400, opt.seed)
+  curve { stage = "codec", kept = kept / of, n = of }
+end
+
+stage("model", model, { "^language_model", "^vision_model", "^aligner", "^gen_aligner", "^gen_embed", "^gen_head" }, opt.steps,
+  tain.schedule.cosine { lr = opt.lr, warmup = math.min(opt.warmup, opt.steps), steps = math.max(1, opt.steps), floor = 0.05 },
+  function(n, optimizer, lr)
+    local rng = require("blocks.world").rng(opt.seed, 2000000 + n)
+    local prompts, pictures, dropped = lessons.drawing(rng, opt.draw, opt)
+    local images, asked = lessons.judging(model, rng, opt.look)
+    local codes = model:encode(pictures)
+    local _, draw, judge, caption = optimizer:step(function()
+      local draw = -model:logprob(prompts, codes, { per = "token", dropped = dropped }):mean()
+      local told = model:answer(images, asked.question, asked.answer, asked.image_of)
+      local judge, caption = -mean_of(told, asked.judge), -mean_of(told, asked.caption)
+      return 4 * draw + judge + 0.1 * caption, draw, judge, caption
+    end, { lr = lr })
+    local row = { learning_rate = lr, draw = draw:item(), judge = judge:item(), caption = caption:item() }
+    draw:free()
+    judge:free()
+    caption:free()
+    if n % 250 == 0 then
+      for key, value in pairs(exam.quick(model, opt.seed)) do row[key] = value end
+    end
+    return row
+  end)
+
+model:save(opt.out .. "/model", { type = "f16" })
+tain.log { saved = opt.out .. "/model" }
