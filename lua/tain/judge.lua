@@ -51,7 +51,7 @@ local options_of = {
   label = { "string", optional = true },
   run = { "any", optional = true },
   key = { "string", optional = true },
-  judge = { "any", optional = true },
+  by = { "any", optional = true },
 }
 
 -- Items as tables, and whether there was one alone.
@@ -96,7 +96,7 @@ end
 --- @param model Model
 --- @param prompts string|table|table[] a prompt, an item { prompt =, id =, category = }, or a list
 --- @param options? table images (a prompt), seed, round, guidance, temperature, batch, label; run
----   and key: with them a run keeps the result and draws nothing again; judge: another model
+---   and key: with them a run keeps the result and draws nothing again; by: another model judges
 --- @return table|table[] # for each prompt { item =, prompt =, all =, accepted =, rejected =,
 ---   unclear = }; accepted by falling, rejected by rising probability of yes, all in order
 function judge.judge(model, prompts, options)
@@ -114,7 +114,7 @@ function judge.judge(model, prompts, options)
   for first = 1, #rows, options.batch do
     local part = {}
     for i = first, math.min(first + options.batch - 1, #rows) do part[#part + 1] = rows[i] end
-    local function fresh() return draw(model, options.judge or model, part, options) end
+    local function fresh() return draw(model, options.by or model, part, options) end
     local kept = options.run
       and judge.keep(options.run, ("%s/%d"):format(options.key or "judge", first), model, fresh)
       or fresh()

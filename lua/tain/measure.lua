@@ -45,7 +45,7 @@ end
 --- @param share table
 --- @return string
 function measure.show(share)
-  if not share.share then return ("- (0/0)") end
+  if not share.share then return "- (0/0)" end
   return ("%.1f %% (%d/%d, %.1f to %.1f)"):format(100 * share.share, share.k, share.n,
     100 * share.low, 100 * share.high)
 end
@@ -92,10 +92,9 @@ end
 --- How often something was so. What is nil counts as not so.
 ---
 --- @param truths table list of true, false, nil
---- @param n? integer how many there are, when some are nil
+--- @param n integer how many there are
 --- @return table share
 function measure.rate(truths, n)
-  n = n or #truths
   local k = 0
   for i = 1, n do k = k + (truths[i] == true and 1 or 0) end
   return measure.share(k, n)
@@ -106,23 +105,21 @@ local function opinion(verdict)
   if verdict == "accepted" then return true end
   if verdict == "rejected" then return false end
 end
-measure.opinion = opinion
 
---- How often verdicts are what an outside judge says. Where that one has no answer nothing is
---- counted; a verdict that is unclear is wrong.
+-- An outside judge says true, false, or nil when it cannot read the image. Such an image does not
+-- show what it should, so everywhere here nil counts as false.
+
+--- How often verdicts are what an outside judge says. A verdict that is unclear is wrong.
 ---
 --- @param verdicts string[]
 --- @param outside table true, false or nil for each
 --- @return table share
 function measure.agreement(verdicts, outside)
-  local right, n = 0, 0
+  local right = 0
   for i, verdict in ipairs(verdicts) do
-    if outside[i] ~= nil then
-      n = n + 1
-      right = right + (opinion(verdict) == outside[i] and 1 or 0)
-    end
+    right = right + (opinion(verdict) == (outside[i] == true) and 1 or 0)
   end
-  return measure.share(right, n)
+  return measure.share(right, #verdicts)
 end
 
 --- Whose fault the rejected images are: of weak generation if an outside judge rejects them too,
@@ -130,13 +127,13 @@ end
 ---
 --- @param verdicts string[]
 --- @param outside table true, false or nil for each
---- @return table share of weak generation among rejected images that the outside judge could read
+--- @return table share of weak generation among rejected images
 function measure.blame(verdicts, outside)
   local weak, n = 0, 0
   for i, verdict in ipairs(verdicts) do
-    if verdict == "rejected" and outside[i] ~= nil then
+    if verdict == "rejected" then
       n = n + 1
-      weak = weak + (outside[i] == false and 1 or 0)
+      weak = weak + (outside[i] == true and 0 or 1)
     end
   end
   return measure.share(weak, n)
@@ -153,9 +150,9 @@ function measure.win(before, after, outside)
   local won, n = 0, 0
   for i = 1, #before do
     local old, new = opinion(before[i]), opinion(after[i])
-    if old ~= nil and new ~= nil and old ~= new and outside[i] ~= nil then
+    if old ~= nil and new ~= nil and old ~= new then
       n = n + 1
-      won = won + (new == outside[i] and 1 or 0)
+      won = won + (new == (outside[i] == true) and 1 or 0)
     end
   end
   local share = measure.share(won, n)

@@ -27,16 +27,16 @@ local outside = { true, false, true, true, nil, false }
 local gap, unclear = measure.gap(own)
 t.equal({ gap.k, gap.n, unclear }, { 3, 5, 1 })
 local blame = measure.blame(own, outside)
-t.equal({ blame.k, blame.n }, { 1, 2 })   -- the rejected image nobody can read is of neither kind
+t.equal({ blame.k, blame.n }, { 2, 3 })   -- what nobody can read is weak generation
 local agreement = measure.agreement(own, outside)
-t.equal({ agreement.k, agreement.n }, { 2, 5 })
+t.equal({ agreement.k, agreement.n }, { 3, 6 })
 t.equal(measure.rate(outside, 6).k, 3)
 t.fails(measure.counts, "verdict 1 must be accepted, rejected or unclear", { "yes" })
 
 -- Win rate: only where the two differ; nothing differs: even.
 local new = { "rejected", "rejected", "accepted", "accepted", "accepted", "rejected" }
 local win = measure.win(own, new, outside)
-t.equal({ win.k, win.n }, { 2, 3 })
+t.equal({ win.k, win.n }, { 2, 4 })
 t.that(not win.even)
 win = measure.win(own, own, outside)
 t.equal({ win.share, win.k, win.n, win.even }, { 0.5, 0, 0, true })
