@@ -1282,5 +1282,58 @@ tain_image *tain_image_resize(tain_image *image, int32_t width, int32_t height, 
 /// @return a new picture
 tain_image *tain_image_tile(tain_image *const *images, int32_t count, int32_t columns, int32_t border, int32_t colour);
 
+/* -------------------------------------------------------------------- Runs */
+
+/// The events of a run: lines of JSON that are on disk before anyone relies on them.
+typedef struct tain_events tain_events;
+
+/// Opens a log and checks every line. What a crash left half written at the end is cut off; any other
+/// damage is refused.
+///
+/// @param path of the file
+/// @param write true to append: the file is made if need be, and a second process is refused
+/// @return a new reference
+tain_events *tain_events_open(const char *path, bool write);
+
+/// Closes a log, and lets another process have it.
+///
+/// @param events may be NULL
+void tain_events_free(tain_events *events);
+
+/// Counts the lines.
+///
+/// @param events any
+/// @return how many
+int64_t tain_events_count(const tain_events *events);
+
+/// Tells what opening cut off.
+///
+/// @param events any
+/// @return bytes
+int64_t tain_events_trimmed(const tain_events *events);
+
+/// Appends an event, which is safe after the next sync. The line is {"seq":N, its members, "crc":"…"}.
+///
+/// @param events opened to write
+/// @param object a JSON object in one line
+/// @param count its bytes
+/// @return status; on failure the log is as before, or takes no further event
+tain_status tain_events_add(tain_events *events, const char *object, int64_t count);
+
+/// Waits until every event is on disk.
+///
+/// @param events opened to write
+/// @return status
+tain_status tain_events_sync(tain_events *events);
+
+/// Reads the next line.
+///
+/// @param events any
+/// @param at 0 for the first line; moves to the next
+/// @param line receives the line without its newline, borrowed until the next call with this log
+/// @param count receives its bytes
+/// @return 1; 0 after the last line; or a negative status
+int32_t tain_events_next(tain_events *events, int64_t *at, const char **line, int64_t *count);
+
 #pragma GCC visibility pop
 #endif

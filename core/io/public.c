@@ -1,4 +1,4 @@
-/* public.c - what Lua may do with files, folders and pictures: sections of include/tain.h, on top of
+/* public.c - what Lua may do with files, folders, pictures and logs: sections of tain.h, on top of
  * this folder's other files.
  *
  * What comes back with a length is a tain_bytes, so no caller has to know how it was allocated.
@@ -266,4 +266,55 @@ tain_image *tain_image_tile(tain_image *const *images, int32_t count, int32_t co
     made = image_tile(list, count, columns, border, rgb);
     free(list);
     return outside(made);
+}
+
+/* ---- Runs ---- */
+
+static struct runlog *inner(const tain_events *events)
+{
+    return (struct runlog *)events;
+}
+
+tain_events *tain_events_open(const char *path, bool write)
+{
+    REQUIRE_OR_NULL(path, "events_open: path is NULL");
+    return (tain_events *)runlog_open(path, write);
+}
+
+void tain_events_free(tain_events *events)
+{
+    runlog_close(inner(events));
+}
+
+int64_t tain_events_count(const tain_events *events)
+{
+    return events ? runlog_count(inner(events)) : 0;
+}
+
+int64_t tain_events_trimmed(const tain_events *events)
+{
+    return events ? runlog_trimmed(inner(events)) : 0;
+}
+
+tain_status tain_events_add(tain_events *events, const char *object, int64_t count)
+{
+    REQUIRE(events && object && count >= 0, "events_add: an argument is NULL or negative");
+    return runlog_add(inner(events), object, (size_t)count);
+}
+
+tain_status tain_events_sync(tain_events *events)
+{
+    REQUIRE(events, "events_sync: events is NULL");
+    return runlog_sync(inner(events));
+}
+
+int32_t tain_events_next(tain_events *events, int64_t *at, const char **line, int64_t *count)
+{
+    size_t n = 0;
+    int found;
+
+    REQUIRE(events && at && line && count, "events_next: an argument is NULL");
+    found = runlog_next(inner(events), at, line, &n);
+    *count = (int64_t)n;
+    return found;
 }

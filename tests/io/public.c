@@ -112,8 +112,34 @@ static void test_images(void)
     tain_image_free(again);
 }
 
+static void test_log(void)
+{
+    tain_events *log = tain_events_open(in_temp("log"), true);
+    const char *line;
+    int64_t at = 0, n;
+
+    CHECK(log && !tain_events_count(log) && !tain_events_trimmed(log));
+    CHECK_INT(tain_events_add(log, "{\"a\":1}", 7), 0);
+    CHECK_INT(tain_events_sync(log), 0);
+    CHECK_FAILS(tain_events_add(log, "{", 1), TAIN_EINVAL, "event");
+    CHECK(!tain_events_open(in_temp("log"), true));
+    CHECK(strstr(tain_error(), "another process"));
+    CHECK_INT(tain_events_next(log, &at, &line, &n), 1);
+    CHECK(n == 33 - 1 && !memcmp(line, "{\"seq\":1,\"a\":1,\"crc\":\"", 22));
+    CHECK_INT(tain_events_next(log, &at, &line, &n), 0);
+    CHECK_INT(tain_events_count(log), 1);
+    tain_events_free(log);
+    CHECK((log = tain_events_open(in_temp("log"), false)) != NULL);
+    CHECK_INT(tain_events_count(log), 1);
+    tain_events_free(log);
+}
+
 static void test_null(void)
 {
+    tain_events_free(NULL);
+    CHECK(!tain_events_open(NULL, true) && !tain_events_count(NULL) && !tain_events_trimmed(NULL));
+    CHECK(tain_events_add(NULL, "{}", 2) && tain_events_sync(NULL));
+    CHECK(tain_events_next(NULL, NULL, NULL, NULL) < 0);
     CHECK(!tain_file_read(NULL, 1) && !tain_file_sha256(NULL) && !tain_sha256(NULL, 1));
     CHECK(!tain_file_exists(NULL) && !tain_folder_exists(NULL) && !tain_folder_list(NULL));
     CHECK(tain_file_size(NULL) < 0 && tain_file_write(NULL, "", 0) && tain_file_remove(NULL));
@@ -133,6 +159,7 @@ int main(void)
     test_files();
     test_folders();
     test_images();
+    test_log();
     test_null();
     temp_remove(temp);
     return 0;
