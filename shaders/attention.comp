@@ -10,7 +10,7 @@
 //
 // The mask is a rule: query i sees key j if j <= reach(i), and segment(j) is 0 or segment(i);
 // a negative segment hides a key from all. RULES 0 none, 1 causal (reach(i) = i + past),
-// 2 reach and segment are read.
+// 2 reach and segment are read, 3 the same, and reach(i) is known to be at most i + past.
 //
 //! variants: FORWARD DQ DKV
 #version 450
@@ -82,7 +82,7 @@ Rule rule_of(uint b, uint i, uint batches)
 {
     if (RULES == 1)
         return Rule(i + p.past, 0);
-    if (RULES == 2) {
+    if (RULES >= 2) {
         uint at = p.rule_at + batches * p.keys + (b * p.queries + i) * 2;
         return Rule(GET1U(rule, at), int(GET1U(rule, at + 1)));
     }
@@ -91,12 +91,12 @@ Rule rule_of(uint b, uint i, uint batches)
 
 bool sees(Rule r, uint j, int segment)
 {
-    return j <= r.reach && (RULES != 2 || segment == 0 || (segment > 0 && segment == r.segment));
+    return j <= r.reach && (RULES < 2 || segment == 0 || (segment > 0 && segment == r.segment));
 }
 
 int segment_of(uint b, uint j)
 {
-    return RULES == 2 ? int(GET1U(rule, p.rule_at + b * p.keys + j)) : 0;
+    return RULES >= 2 ? int(GET1U(rule, p.rule_at + b * p.keys + j)) : 0;
 }
 
 #ifndef DKV
@@ -113,7 +113,7 @@ void main()
     uint k_base = (p.k_at >> 2) + b * p.k_b + h / group * p.k_h;
     uint v_base = (p.v_at >> 2) + b * p.k_b + h / group * p.k_h;
     Rule mine = rule_of(b, i, batches);
-    uint end = RULES == 1 ? min(p.keys, min(i0 + LANES, p.queries) + p.past) : p.keys;
+    uint end = (RULES & 1u) != 0u ? min(p.keys, min(i0 + LANES, p.queries) + p.past) : p.keys;
     vec4 qr[W];
     [[unroll]] for (uint c = 0; c < W; c++)
         qr[c] = GET4(q, q_row + c);
@@ -210,7 +210,7 @@ void main()
         dvs[c] = vec4(0);
     }
     // Under the causal rule the first query that sees any of these keys is known.
-    uint first = RULES == 1 && j0 > p.past ? (j0 - p.past) / STEP * STEP : 0;
+    uint first = (RULES & 1u) != 0u && j0 > p.past ? (j0 - p.past) / STEP * STEP : 0;
     for (uint n = 0; n < group; n++) {
         uint h = hk * group + n;
         uint q_base = (p.q_at >> 2) + b * p.q_b + h * p.q_h;

@@ -63,7 +63,8 @@ struct llama_cache {
 int llama_declare(struct weights *w, struct llama *m, const struct llama_config *c, const char *prefix, const char *head);
 void llama_close(struct llama *m);
 
-/* x [B, T, C] to the normed hidden states [B, T, C]. positions i32 [T] or [B, T]. rule NULL: causal. */
+/* x [B, T, C] to the normed hidden states [B, T, C]. positions i32 [T] or [B, T]. rule NULL:
+ * causal; a rule must be causal too. */
 tain_tensor *llama_run(const struct weights *w, const struct llama *m, tain_tensor *x, tain_tensor *positions,
                        tain_tensor *rule, struct llama_cache *cache);
 

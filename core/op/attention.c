@@ -58,7 +58,7 @@ static tain_tensor *rule_of(const struct op_call *c)
 
 static uint32_t rules(const struct op_call *c)
 {
-    return rule_of(c) ? 2 : ((const struct attn_params *)(const void *)c->params)->causal;
+    return (rule_of(c) ? 2 : 0) + (uint32_t)((const struct attn_params *)(const void *)c->params)->causal;
 }
 
 struct strides {

@@ -11,7 +11,7 @@ tain_tensor *attention_rule(tain_device *d, int64_t batch, int64_t keys, int64_t
                             const int32_t *reach, const int32_t *query_segment);
 
 /* q [B, T, H, D], k and v [B, S, KV, D] with equal strides; views are fine. rule NULL: causal, or
- * every key if not. Queries start `past` behind the first key. scale 0: 1/sqrt(D). For one query a
+ * every key if not; with a rule, causal promises that its reach is never beyond the query itself. Queries start `past` behind the first key. scale 0: 1/sqrt(D). For one query a
  * row, the rule may be a [B, room] of segments alone, room being that of the cache. */
 tain_tensor *op_attention(tain_tensor *q, tain_tensor *k, tain_tensor *v, tain_tensor *rule, bool causal, int64_t past,
                           float scale);
