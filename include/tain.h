@@ -898,6 +898,14 @@ const char *tain_model_weight_name(tain_model *model, int32_t index);
 /// @return a new reference
 tain_tensor *tain_model_weight(tain_model *model, int32_t index);
 
+/// Chooses between time and memory in training: with recomputation only what enters a layer of the
+/// language model is kept, and each layer is computed again on the way back.
+///
+/// @param model any
+/// @param on whether
+/// @return status
+tain_status tain_model_recompute(tain_model *model, bool on);
+
 /// Tells how many codes an image has.
 ///
 /// @param model any
@@ -1101,7 +1109,8 @@ void tain_bytes_free(tain_bytes *bytes);
 /// @return new bytes
 tain_bytes *tain_file_read(const char *path, int64_t limit);
 
-/// Writes a file so that at any moment, and after any crash, there is all of the old or all of the new.
+/// Writes a file so that at any moment, and after any crash, there is all of the old or all of the
+/// new.
 ///
 /// @param path of the file
 /// @param bytes its content
@@ -1141,7 +1150,8 @@ bool tain_file_exists(const char *path);
 /// @return bytes, or a negative status
 int64_t tain_file_size(const char *path);
 
-/// Computes what a file's content is known by. Ends with TAIN_EINTERRUPTED when the user asks to stop.
+/// Computes what a file's content is known by. Ends with TAIN_EINTERRUPTED when the user asks to
+/// stop.
 ///
 /// @param path of an ordinary file
 /// @return new bytes: 64 hexadecimal digits
@@ -1287,8 +1297,8 @@ tain_image *tain_image_tile(tain_image *const *images, int32_t count, int32_t co
 /// The events of a run: lines of JSON that are on disk before anyone relies on them.
 typedef struct tain_events tain_events;
 
-/// Opens a log and checks every line. What a crash left half written at the end is cut off; any other
-/// damage is refused.
+/// Opens a log and checks every line. What a crash left half written at the end is cut off; any
+/// other damage is refused.
 ///
 /// @param path of the file
 /// @param write true to append: the file is made if need be, and a second process is refused
@@ -1312,7 +1322,8 @@ int64_t tain_events_count(const tain_events *events);
 /// @return bytes
 int64_t tain_events_trimmed(const tain_events *events);
 
-/// Appends an event, which is safe after the next sync. The line is {"seq":N, its members, "crc":"…"}.
+/// Appends an event, which is safe after the next sync. The line is {"seq":N, its members,
+/// "crc":"…"}.
 ///
 /// @param events opened to write
 /// @param object a JSON object in one line

@@ -48,6 +48,7 @@ struct llama_layer {
 
 struct llama {
     struct llama_config config;
+    bool recompute; /* in training, keep only the layers' inputs and run each layer again backward */
     tain_tensor *embed, *norm;
     struct dense head;
     struct llama_layer *layers;

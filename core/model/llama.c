@@ -159,12 +159,92 @@ static tain_tensor *think(const struct weights *w, const struct llama *m, int i,
     return h ? then(h, tain_add(x, h)) : NULL;
 }
 
+/* ---- Layers that are run again backward ---- */
+
+struct again {
+    const struct weights *w;
+    const struct llama *m;
+    tain_tensor *positions, *rule; /* borrowed from the call */
+    int32_t layer;
+};
+
+static tain_tensor *layer_run(void *with, tain_tensor *x)
+{
+    const struct again *a = with;
+    tain_tensor *h = attend(a->w, a->m, a->layer, x, a->positions, a->rule, NULL);
+
+    return h ? then(h, think(a->w, a->m, a->layer, h)) : NULL;
+}
+
+static int again_infer(const struct op_call *c, tain_type *type, int *dims, int64_t *shape)
+{
+    (void)c;
+    (void)type;
+    (void)shape;
+    *dims = -1; /* the layer makes its result */
+    return 0;
+}
+
+/* The inputs are x, positions, the rule or nothing, and a weight that is trained, if any is. */
+static struct again again_of(struct op_call *c)
+{
+    struct again a;
+
+    memcpy(&a, c->params, sizeof(a));
+    a.positions = c->in[1];
+    a.rule = c->in[2];
+    return a;
+}
+
+static int again_forward(struct op_call *c)
+{
+    struct again a = again_of(c);
+    bool grad = c->device->grad;
+
+    c->device->grad = false;
+    c->out = layer_run(&a, c->in[0]);
+    c->device->grad = grad;
+    return c->out ? 0 : tain_error_status();
+}
+
+static int again_backward(struct op_call *c)
+{
+    struct again a = again_of(c);
+
+    return tape_again(c->in[0], c->dout, layer_run, &a);
+}
+
+static const struct op op_again = {
+    .name = "layer", .inputs = 2, .optional = 2, .any_stride = 14, .any_type = 14, .no_grad = 6,
+    .infer = again_infer, .forward = again_forward, .backward = again_backward,
+};
+
+/* A weight of the layer that wants a gradient, or NULL. */
+static tain_tensor *trained(const struct weights *w, const struct llama_layer *l)
+{
+    const struct dense *dense[] = { &l->qkv, &l->o, &l->gate_up, &l->down };
+
+    for (size_t i = 0; i < COUNT_OF(dense); i++) {
+        if (dense[i]->weight->wants_grad)
+            return dense[i]->weight;
+        for (int p = 0; w->adapted && p < dense[i]->w->part_count; p++)
+            if (dense[i]->w->parts[p].b && dense[i]->w->parts[p].b->wants_grad)
+                return dense[i]->w->parts[p].b;
+    }
+    return l->norm1->wants_grad ? l->norm1 : l->norm2->wants_grad ? l->norm2 : NULL;
+}
+
 tain_tensor *llama_run(const struct weights *w, const struct llama *m, tain_tensor *x, tain_tensor *positions,
                        tain_tensor *rule, struct llama_cache *cache)
 {
     tain_tensor *h = tensor_ref(x);
 
     for (int i = 0; h && i < m->config.layers; i++) {
+        if (m->recompute && !cache && h->device->tape && h->device->grad) {
+            struct again a = { w, m, NULL, NULL, i };
+            h = then(h, op_run(&op_again, (tain_tensor *[]){ h, positions, rule, trained(w, &m->layers[i]) }, 4, &a, sizeof(a)));
+            continue;
+        }
         h = then(h, attend(w, m, i, h, positions, rule, cache));
         if (h)
             h = then(h, think(w, m, i, h));

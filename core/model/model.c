@@ -207,6 +207,13 @@ tain_tensor *tain_model_weight(tain_model *model, int32_t index)
     return tensor_ref(model->j.weights.list[model->part_of[index]]->tensor);
 }
 
+tain_status tain_model_recompute(tain_model *model, bool on)
+{
+    REQUIRE(model, "recompute: model is missing");
+    model->j.language.recompute = on;
+    return 0;
+}
+
 int32_t tain_model_image_codes(tain_model *model)
 {
     int64_t g = model ? codec_grid(&model->j.config.codec) : 0;

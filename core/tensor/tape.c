@@ -116,24 +116,13 @@ int grad_give(tain_tensor *t, tain_tensor *g)
     return status;
 }
 
-int tape_backward(tain_tensor *loss)
+/* Goes backward over the device's tape, from results whose gradients are there. It is empty then. */
+static int walk(tain_device *d)
 {
-    tain_device *d = loss->device;
     struct tape *tape = d->tape;
-    const float one = 1;
     bool grad = d->grad;
     int status = 0;
 
-    if (!tape)
-        return fail(TAIN_EINVAL, "backward: no tape is running; use it inside a step");
-    if (tensor_count(loss) != 1)
-        return fail(TAIN_EINVAL, "backward: the loss must be one number; it has the shape %s", tensor_text(loss));
-    if (!loss->wants_grad)
-        return fail(TAIN_EINVAL, "backward: the loss does not depend on any tensor that wants a gradient");
-    tensor_unref(loss->grad);
-    loss->grad = tensor_from(d, TAIN_F32, loss->dims, loss->shape, &one);
-    if (!loss->grad)
-        return tain_error_status();
     d->grad = false;
     d->tape = NULL;
     while (tape->count) {
@@ -149,6 +138,54 @@ int tape_backward(tain_tensor *loss)
     }
     d->tape = tape;
     d->grad = grad;
+    return status;
+}
+
+int tape_backward(tain_tensor *loss)
+{
+    tain_device *d = loss->device;
+    const float one = 1;
+
+    if (!d->tape)
+        return fail(TAIN_EINVAL, "backward: no tape is running; use it inside a step");
+    if (tensor_count(loss) != 1)
+        return fail(TAIN_EINVAL, "backward: the loss must be one number; it has the shape %s", tensor_text(loss));
+    if (!loss->wants_grad)
+        return fail(TAIN_EINVAL, "backward: the loss does not depend on any tensor that wants a gradient");
+    tensor_unref(loss->grad);
+    loss->grad = tensor_from(d, TAIN_F32, loss->dims, loss->shape, &one);
+    return loss->grad ? walk(d) : tain_error_status();
+}
+
+int tape_again(tain_tensor *x, tain_tensor *dy, tain_tensor *(*run)(void *with, tain_tensor *x), void *with)
+{
+    tain_device *d = x->device;
+    struct tape *outer = d->tape;
+    bool grad = d->grad;
+    tain_tensor *own, *y = NULL;
+    int status;
+
+    /* A leaf on the same storage: the gradient stops here and is handed on. */
+    own = view_make(x, x->dims, x->shape, x->stride, x->offset);
+    if (!own)
+        return tain_error_status();
+    own->leaf = own->wants_grad = x->wants_grad;
+    d->tape = NULL;
+    d->grad = true;
+    status = tape_begin(d);
+    if (!status && !(y = run(with, own)))
+        status = tain_error_status();
+    if (!status && y->wants_grad) {
+        y->grad = tensor_ref(dy);
+        status = walk(d);
+    }
+    tape_end(d);
+    d->tape = outer;
+    d->grad = grad;
+    if (!status && own->grad)
+        status = grad_give(x, tensor_ref(own->grad));
+    tensor_unref(y);
+    tensor_unref(own);
     return status;
 }
 

@@ -114,5 +114,8 @@ int tape_begin(tain_device *d);   /* fails if one runs */
 void tape_end(tain_device *d);    /* drops everything on it */
 int tape_record(struct op_call *call); /* takes references */
 int tape_backward(tain_tensor *loss);  /* one element; then the tape is empty */
+/* For backward passes that did not keep their intermediates: runs y = run(with, x) again on a tape
+ * of its own and goes backward from dy, giving x and every leaf on the way its gradient. */
+int tape_again(tain_tensor *x, tain_tensor *dy, tain_tensor *(*run)(void *with, tain_tensor *x), void *with);
 
 #endif

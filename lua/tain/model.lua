@@ -115,6 +115,13 @@ end
 -- aligners or the codec; with what turns its states into codes.
 model.LANGUAGE = { "^language_model%.model%.layers", "^language_model%.model%.norm", "^gen_head" }
 
+--- Chooses between time and memory in training: with recomputation only what enters a layer is kept.
+---
+--- @param on? boolean default true
+function Model:recompute(on)
+  check.status(C.tain_model_recompute(handle("recompute", self), on ~= false))
+end
+
 --- The names of all weights.
 function Model:names()
   local m, list = handle("names", self), {}
