@@ -5,7 +5,8 @@
 ---     for _, warning in ipairs(guard:see(overall)) do … end
 ---
 --- A fall counts when it is larger than chance explains: the 95 % interval of the difference to
---- the first round does not reach zero. With `slack`, a fall of that size counts however unsure.
+--- the first round does not reach zero. A fall of at least `slack` counts when it is more than its
+--- standard error: better warned early than late.
 
 local check = require "tain.check"
 local measure = require "tain.measure"
@@ -18,7 +19,7 @@ Guard.__index = Guard
 
 --- Makes a guard that has seen nothing.
 ---
---- @param options? table slack: a fall that counts even within its interval (0.03; 1 for never)
+--- @param options? table slack (0.03; 1 for never)
 --- @return Guard
 function guard.guard(options)
   options = check.options("guard", options, { slack = { "number", default = 0.03, min = 0, max = 1 } })
@@ -27,7 +28,8 @@ end
 
 local function fell(self, before, now)
   local gain = measure.gain(before, now)
-  return gain and gain.gain < 0 and (gain.clear or -gain.gain >= self.slack)
+  if not gain or gain.gain >= 0 then return false end
+  return gain.clear or -gain.gain >= self.slack and -gain.gain > (gain.high - gain.gain) / 2
 end
 
 local function percent(share) return ("%.1f %%"):format(100 * share.share) end

@@ -10,18 +10,22 @@ local parts = {
   evaluate = "evaluate summary",
   guard = "guard",
   image = "image",
-  judge = "judge approved preferences",
+  improve = "improve record",
+  judge = "judge approved preferences rules",
   log = "log",
   model = "load create LANGUAGE read_verdict",
   options = "options",
   progress = "progress",
   random = "random",
+  run = "run",
   shared = "shared",
+  trainer = "trainer",
+  watch = "watch",
   tensor = "tensor zeros scope keep no_grad backward",
   optim = "adamw",
   device = "device",
 }
-local modules = { json = true, loss = true, measure = true, schedule = true, sheet = true }   -- whole modules: tain.json.decode
+local modules = { json = true, loss = true, measure = true, method = true, schedule = true, sheet = true }   -- whole modules: tain.json.decode
 
 local where = {}
 for part, names in pairs(parts) do

@@ -5,12 +5,15 @@
 ---     local pairs, pool = tain.preferences(judged, { above = 0.9 })
 ---
 --- A candidate is { prompt, category, id, image, seed, stream, p_yes, mass, verdict }. What may be
---- left to taste is an option here (`judge.rules`), and few enough lines to be copied and bent.
+--- left to taste is an option here (`judge.rule_options`), and few enough lines to be copied and bent.
 
 local bit = require "bit"
+local ffi = require "ffi"
 local check = require "tain.check"
 local image = require "tain.image"
+local own = require "tain.own"
 
+local C = ffi.C
 local judge = {}
 
 -- ---- Which random numbers ----
@@ -50,7 +53,7 @@ local options_of = {
   batch = { "integer", default = 512, min = 1 },
   label = { "string", optional = true },
   run = { "any", optional = true },
-  key = { "string", optional = true },
+  key = { "string", default = "judge" },
   by = { "any", optional = true },
 }
 
@@ -70,18 +73,39 @@ local function items_of(prompts)
   return items
 end
 
--- Draws and scores rows of { item, stream }; gives what there is to keep of each, as plain values.
-local function draw(model, judging, rows, options)
+-- Draws and scores rows of { item, stream }.
+local function draw(model, rows, options)
   local prompts, streams = {}, {}
   for i, row in ipairs(rows) do prompts[i], streams[i] = row.item.prompt, row.stream end
   local images = model:generate(prompts, { seed = options.seed, streams = streams,
     guidance = options.guidance, temperature = options.temperature, label = options.label })
   local kept = {}
-  for i, score in ipairs(judging:score(images, prompts)) do
+  for i, score in ipairs((options.by or model):score(images, prompts)) do
     kept[i] = { image = images[i], p_yes = score.p_yes, mass = score.mass,
       verdict = score.verdict }
   end
   return kept
+end
+
+-- The same, once in a run: what is recorded is an image's codes, which are all there is to it.
+local function draw_once(model, rows, options, first)
+  local recorded = options.run:once(("%s %d"):format(options.key, first), function()
+    local plain = {}
+    for i, one in ipairs(draw(model, rows, options)) do
+      plain[i] = { codes = one.image:codes(), p_yes = one.p_yes, mass = one.mass,
+        verdict = one.verdict }
+      one.image:free()   -- of its pixels, which come back when they are asked for
+    end
+    return plain
+  end)
+  local size = C.tain_model_image_size((own.handle(model)))
+  for _, one in ipairs(recorded) do
+    local codes = one.codes
+    one.codes = nil
+    one.image = image.of_codes { codes = ffi.new("int32_t[?]", #codes, codes), count = #codes,
+      model = model, width = size, height = size }
+  end
+  return recorded
 end
 
 local function surest_first(list, sign)
@@ -114,10 +138,8 @@ function judge.judge(model, prompts, options)
   for first = 1, #rows, options.batch do
     local part = {}
     for i = first, math.min(first + options.batch - 1, #rows) do part[#part + 1] = rows[i] end
-    local function fresh() return draw(model, options.by or model, part, options) end
-    local kept = options.run
-      and judge.keep(options.run, ("%s/%d"):format(options.key or "judge", first), model, fresh)
-      or fresh()
+    local kept = options.run and draw_once(model, part, options, first)
+      or draw(model, part, options)
     for i, row in ipairs(part) do
       local candidate = kept[i]
       candidate.prompt, candidate.category, candidate.id = row.item.prompt, row.item.category,
@@ -138,7 +160,7 @@ end
 -- ---- Choosing ----
 
 --- The selection rules, as options of a recipe.
-judge.rules = {
+judge.rule_options = {
   select = { "choice", choices = { "accepted", "mixed" }, default = "accepted",
     help = "whose accepted images are used: of every prompt, or of those with a rejected one too" },
   top = { "integer", default = 0, min = 0, help = "only that many surest images a prompt; 0: all" },
@@ -161,7 +183,7 @@ end
 
 local function rules_of(fn, rules, more)
   local specs = {}
-  for name, spec in pairs(judge.rules) do specs[name] = spec end
+  for name, spec in pairs(judge.rule_options) do specs[name] = spec end
   for name, spec in pairs(more or {}) do specs[name] = spec end
   local given = {}
   for name in pairs(specs) do given[name] = rules and rawget(rules, name) end
@@ -173,13 +195,13 @@ local function rules_of(fn, rules, more)
   return check.options(fn, given, specs)
 end
 
---- The rules that a recipe's options name.
+--- The selection rules among a recipe's options.
 ---
 --- @param opt table
---- @return table
-function judge.rules_in(opt)
-  local rules = {}
-  for name in pairs(judge.rules) do rules[name] = rawget(opt, name) end
+--- @return table # for tain.approved and tain.preferences
+function judge.rules(opt)
+  local rules = { pairs = rawget(opt, "pairs") }
+  for name in pairs(judge.rule_options) do rules[name] = rawget(opt, name) end
   return rules
 end
 

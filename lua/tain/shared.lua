@@ -26,7 +26,7 @@ local specs = {
   lr = { "number", default = 1e-4, min = 0, help = "learning rate" },
   every = { "integer", default = 50, min = 1, help = "steps between checkpoints" },
 }
-for name, spec in pairs(judge.rules) do specs[name] = spec end
+for name, spec in pairs(judge.rule_options) do specs[name] = spec end
 
 -- What several options are called together.
 local groups = {
