@@ -1,4 +1,5 @@
 # make              build/tain
+# make demo         the whole loop on the embedded model, and a page about it
 # make test         every test; make test T=op/silu for one, T=op/% for a folder, J=4 for four at once
 # make asan         the same under the address and undefined-behaviour sanitizers
 # make validate     the same under the Vulkan validation layer with synchronisation checks
@@ -34,7 +35,8 @@ install-needs:
 clean:
 	rm -rf $B
 
-.PHONY: all help install-needs clean test asan validate check-header manual
+MAKEFLAGS += -j$(J)
+.PHONY: all help install-needs clean demo test asan validate check-header manual
 ifneq ($(MISSING),)
 ifneq ($(INSTALLED),)
 $(error still missing: $(MISSING))
@@ -104,6 +106,9 @@ $B/shaders.o: $B/shaders.c $(SPIRV)
 $B/tests/%: tests/%.c $(EXTRA) $B/libtain.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(FLAGS) -o $@ $(filter %.c %.o %.a,$^) $(LIBS)
+
+demo: $B/tain
+	@$B/tain recipes/demo.lua
 
 test: $B/tain $(TESTS)
 	@$(LUAJIT) tests/run.lua $B $J '$T' $(MODE)

@@ -906,6 +906,58 @@ tain_tensor *tain_model_weight(tain_model *model, int32_t index);
 /// @return status
 tain_status tain_model_recompute(tain_model *model, bool on);
 
+/// Gives the model a new low-rank adapter (LoRA) in the place of the one it has. Nothing changes at
+/// first: B starts at 0. The adapter is in force.
+///
+/// @param model any
+/// @param targets "all-linear", or names between commas ("q_proj,v_proj"); * stands for any text
+/// @param rank of A and B
+/// @param alpha the scale is alpha / rank, or alpha / sqrt(rank)
+/// @param root whether the scale has the square root
+/// @param seed of A
+/// @return status
+tain_status tain_model_adapt(tain_model *model, const char *targets, int32_t rank, float alpha, bool root, int64_t seed);
+
+/// Loads an adapter from a folder of PEFT's in the place of the one the model has. It is in force.
+///
+/// @param model any
+/// @param folder adapter_config.json and adapter_model.safetensors
+/// @return status; on failure the model is as it was
+tain_status tain_model_adapter_load(tain_model *model, const char *folder);
+
+/// Writes the adapter as a folder of PEFT's.
+///
+/// @param model with an adapter
+/// @param folder must exist
+/// @param base names the model it belongs to
+/// @return status
+tain_status tain_model_adapter_save(tain_model *model, const char *folder, const char *base);
+
+/// Switches the adapter: off is the model before training, and the reference of preference losses.
+///
+/// @param model any
+/// @param on whether it is in force
+/// @return what it was before
+bool tain_model_adapter_enable(tain_model *model, bool on);
+
+/// Adds the adapter to the weights and drops it.
+///
+/// @param model stored as f32, with an adapter
+/// @return status
+tain_status tain_model_adapter_merge(tain_model *model);
+
+/// Drops the adapter.
+///
+/// @param model any
+void tain_model_adapter_drop(tain_model *model);
+
+/// Gives a tensor of the adapter: A, B, A, B, … in the order of the weights.
+///
+/// @param model any
+/// @param index from 0
+/// @return a new reference, or NULL past the last one
+tain_tensor *tain_model_adapter(tain_model *model, int32_t index);
+
 /// Tells how many codes an image has.
 ///
 /// @param model any

@@ -1,6 +1,7 @@
 /* model.c - the public face of models: folders, prompts and pixels in, likelihoods, answers and
  * pixels out.
  */
+#include "model/adapter.h"
 #include "model/janus.h"
 
 #include <math.h>
@@ -229,6 +230,69 @@ int32_t tain_model_codebook(tain_model *model)
 int32_t tain_model_image_size(tain_model *model)
 {
     return model ? (int32_t)model->j.config.codec.image : 0;
+}
+
+/* ---- Adapters ---- */
+
+tain_status tain_model_adapt(tain_model *model, const char *targets, int32_t rank, float alpha, bool root, int64_t seed)
+{
+    int status;
+
+    REQUIRE(model, "adapt: model is missing");
+    REQUIRE(targets, "adapt: targets are missing");
+    status = adapter_new(&model->j.weights, targets, rank, alpha, root, (uint64_t)seed);
+    if (!status)
+        model->j.weights.adapted = true;
+    return status;
+}
+
+tain_status tain_model_adapter_load(tain_model *model, const char *folder)
+{
+    int status;
+
+    REQUIRE(model, "adapter: model is missing");
+    REQUIRE(folder, "adapter: folder is missing");
+    status = adapter_load(&model->j.weights, folder);
+    if (!status)
+        model->j.weights.adapted = true;
+    return status;
+}
+
+tain_status tain_model_adapter_save(tain_model *model, const char *folder, const char *base)
+{
+    REQUIRE(model, "adapter: model is missing");
+    REQUIRE(folder && base, "adapter: folder or base is missing");
+    REQUIRE(adapter_count(&model->j.weights) > 0, "adapter: the model has none");
+    return adapter_save(&model->j.weights, folder, base);
+}
+
+bool tain_model_adapter_enable(tain_model *model, bool on)
+{
+    bool before = model && model->j.weights.adapted;
+
+    if (model)
+        model->j.weights.adapted = on;
+    return before;
+}
+
+tain_status tain_model_adapter_merge(tain_model *model)
+{
+    REQUIRE(model, "adapter: model is missing");
+    REQUIRE(adapter_count(&model->j.weights) > 0, "adapter: the model has none");
+    return adapter_merge(&model->j.weights);
+}
+
+void tain_model_adapter_drop(tain_model *model)
+{
+    if (model)
+        adapter_drop(&model->j.weights);
+}
+
+tain_tensor *tain_model_adapter(tain_model *model, int32_t index)
+{
+    tain_tensor *t = model && index >= 0 ? adapter_tensor(&model->j.weights, index) : NULL;
+
+    return t ? tensor_ref(t) : NULL;
 }
 
 /* ---- Prompts ---- */

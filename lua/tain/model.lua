@@ -111,6 +111,73 @@ function Model:parameters(patterns)
   return list
 end
 
+-- ---- Adapters ----
+
+--- Gives the model a new low-rank adapter (LoRA); nothing changes at first.
+---
+--- @param options? table targets ("all-linear", or names between commas), rank, alpha, root (the scale is
+---   alpha / sqrt(rank)), seed
+--- @return Tensor[] # the adapter's tensors, for an optimizer
+function Model:adapt(options)
+  local m = handle("adapt", self)
+  options = check.options("adapt", options, {
+    targets = { "string", default = "language_model.*_proj" },
+    rank = { "integer", default = 8, min = 1, max = 4096 },
+    alpha = { "number", default = 16 },
+    root = { "boolean", default = false },
+    seed = { "integer", default = 1 },
+  })
+  check.status(C.tain_model_adapt(m, options.targets, options.rank, options.alpha, options.root, options.seed))
+  return self:adapter()
+end
+
+--- The tensors of the adapter: A, B, A, B, …
+---
+--- @return Tensor[]
+function Model:adapter()
+  local m, list = handle("adapter", self), {}
+  while true do
+    local t = C.tain_model_adapter(m, #list)
+    if t == nil then return list end
+    list[#list + 1] = own.keep(tensor.adopt("adapter", t))
+  end
+end
+
+--- Loads an adapter from a folder of PEFT's.
+---
+--- @return Tensor[] # its tensors
+function Model:load_adapter(folder)
+  check.status(C.tain_model_adapter_load(handle("load_adapter", self), check.string("load_adapter", "folder", folder)))
+  return self:adapter()
+end
+
+--- Writes the adapter as a folder of PEFT's.
+function Model:save_adapter(folder)
+  check.status(C.tain_folder_make(check.string("save_adapter", "folder", folder)))
+  check.status(C.tain_model_adapter_save(handle("save_adapter", self), folder, self.folder))
+end
+
+--- Adds the adapter to the weights and drops it.
+function Model:merge_adapter() check.status(C.tain_model_adapter_merge(handle("merge_adapter", self))) end
+
+--- Drops the adapter.
+function Model:drop_adapter() C.tain_model_adapter_drop(handle("drop_adapter", self)) end
+
+local function restore(m, before, ok, ...)
+  C.tain_model_adapter_enable(m, before)
+  if not ok then error((...), 0) end
+  return ...
+end
+
+--- Runs `fn` with the adapter switched off: as the model was before training. The reference of
+--- preference losses, without a second copy of the weights.
+---
+--- @return any ... what fn returns
+function Model:without_adapter(fn)
+  local m = handle("without_adapter", self)
+  return restore(m, C.tain_model_adapter_enable(m, false), xpcall(fn, own.on_error))
+end
+
 -- The part of the network that the paper trains: the language model, not the vision tower, the
 -- aligners or the codec; with what turns its states into codes.
 model.LANGUAGE = { "^language_model%.model%.layers", "^language_model%.model%.norm", "^gen_head" }
