@@ -1,8 +1,8 @@
---- The events of a run, and how a run goes on: it is played again from its start, and whatever it says
---- is held against what is recorded, until the record ends.
+--- The events of a run, and how a run goes on: it is played again from its start, and whatever it
+--- says is held against what is recorded, until the record ends.
 ---
---- A loop is deterministic, so replaying costs only what is not recorded: results come from the record
---- (see run:once), and what is said again must be said in the same bytes.
+--- A loop is deterministic, so replaying costs only what is not recorded: results come from the
+--- record (see run:once), and what is said again must be said in the same bytes.
 
 local ffi = require "ffi"
 local check = require "tain.check"
@@ -100,7 +100,7 @@ function Events:add(event)
   local object = "{" .. text .. "}"
   check.status(C.tain_events_add(handle, object, #object))
   self.at = self.at + 1
-  self.lines[self.at], self.recorded = "", self.at   -- nobody asks for what was just said
+  self.lines[self.at], self.recorded = event.kind == "done" and text or "", self.at
   local now = host.seconds()
   if self.synced then self.synced, self.due = false, now + PATIENCE end
   if now > self.due then self:sync() end
