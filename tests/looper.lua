@@ -83,4 +83,3 @@ for round = 0, opt.rounds do
   if opt.odd then run:event { kind = "odd", time = os.clock() } end
 end
 run:once("end", function() return { weights = weights } end)
-run:close()

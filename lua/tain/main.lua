@@ -174,6 +174,8 @@ local function run_chunk(chunk, message, folder, arguments)
     local env = requirer(folder, settings.sandbox)
     rawset(env, "arg", arguments)
     setfenv(chunk, env)(unpack(arguments))
+    local run = package.loaded["tain.run"]
+    if run then run.finish() end
   end)
 end
 

@@ -27,6 +27,7 @@ local settings = require "tain.settings"
 local tensorboard = require "tain.tensorboard"
 
 local run = {}
+local opened = {}   -- in this order
 
 --- @class Run
 --- @field folder string
@@ -259,6 +260,7 @@ function run.run(options)
   mend_metrics(self)
   append(self, "times.jsonl", json.encode { event = self.events.recorded, time = os.time(),
     what = begun and "resumed" or "begun" })
+  opened[#opened + 1] = self
   return self
 end
 
@@ -606,7 +608,8 @@ end
 
 -- ---- The end ----
 
---- Ends the run: everything is on disk, and report.html is written.
+--- Ends the run: everything is on disk, and report.html is written. A recipe that comes to its end
+--- need not call this.
 ---
 --- @param options? table report (true)
 function Run:close(options)
@@ -624,6 +627,11 @@ function Run:close(options)
   self.closed, self.files = true, {}
   prune(self)
   if options.report then require("tain.report").write(self.folder) end
+end
+
+--- Closes what a recipe that came to its end has left open.
+function run.finish()
+  for _, self in ipairs(opened) do self:close() end
 end
 
 return run

@@ -166,7 +166,8 @@ do
   t.equal({ read(top .. "/hand/checkpoint-3/w"), read(top .. "/hand/checkpoint-4/w") },
     { "3", "4" })
   t.fails(function() return run.checkpiont end, "a run has no checkpiont; did you mean checkpoint?")
-  run.events:close()
+  run.events:close()   -- as if killed
+  run.closed = true
 
   os.execute(("mkdir %s/hand/checkpoint-9.part"):format(top))
   run = open(true)
@@ -201,10 +202,11 @@ do
     w = w + step
     run:event { kind = "step", w = w }
     if step == 3 then write(top .. "/save/SAVE", "") end
-    if step == 4 then break end   -- as if killed
+    if step == 4 then break end
   end
   t.that(not read(top .. "/save/SAVE"), "the file is taken away")
-  run.events:close()
+  run.events:close()   -- as if killed
+  run.closed = true
   w = 0
   run = begin(true)
   local steps = {}
