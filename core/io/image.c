@@ -13,6 +13,8 @@
 #include <string.h>
 #include <zlib.h>
 
+enum { JPEG_SCANS = 100 };
+
 /* ---- What stb_image may do ---- */
 
 struct block {
@@ -156,9 +158,14 @@ static bool good_tables(const uint8_t *p, size_t n)
 }
 
 /* Goes from marker to marker until the one that ends the image. In the coded data between them a
- * byte of 255 is followed by 0 or by a restart marker. */
+ * byte of 255 is followed by 0 or by a restart marker.
+ *
+ * A block of 64 pixels takes a bit at least, and each scan goes over all of them: a small file that
+ * would keep the decoder busy for long is refused. */
 static int check_jpeg(const char *what, const uint8_t *p, size_t n, uint32_t *w, uint32_t *h)
 {
+    int scans = 0;
+
     for (size_t at = 2, length; at < n; at += length) {
         int marker;
 
@@ -169,8 +176,14 @@ static int check_jpeg(const char *what, const uint8_t *p, size_t n, uint32_t *w,
         if (at >= n)
             break;
         marker = p[at++];
-        if (marker == 0xd9)
+        if (marker == 0xd9) {
+            if ((uint64_t)*w * *h / 512 > n || scans > JPEG_SCANS)
+                return fail(TAIN_EFORMAT,
+                            "%s: the JPEG file has %u x %u pixels in %zu bytes and %d scans, which is "
+                            "not credible", what, *w, *h, n, scans);
             return TAIN_OK;
+        }
+        scans += marker == 0xda;
         length = 0;
         if (marker < 2 || (marker >= 0xd0 && marker <= 0xd7))
             continue;

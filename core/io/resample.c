@@ -3,6 +3,9 @@
  * Models were trained on what Pillow gave them. So the two passes are in its order, horizontal
  * first; each rounds to bytes; the weights are made in double and used with 22 bits after the
  * point. A filter is stretched when an image shrinks, and so averages over what it must.
+ *
+ * This is Pillow up to 12, which the models' own programs use. Pillow 13 begins with the vertical
+ * pass where that one shrinks more, and a few bytes come out different.
  */
 #include "io/io.h"
 

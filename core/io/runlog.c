@@ -67,7 +67,7 @@ static int find_line(struct runlog *log, int64_t at, int64_t end, char **line, s
             log->have = searched;
         }
         if (log->have + PIECE > log->room) {
-            size_t room = 2 * log->room + PIECE;
+            size_t room = 2 * log->room;
             char *grown = base_grow(log->window, log->room, room, 1);
 
             if (!grown)
@@ -228,8 +228,9 @@ static int open_log(struct runlog *log)
     int64_t size;
     int status;
 
-    if (!log->path)
+    if (!log->path || !(log->window = base_alloc(PIECE, 1)))
         return TAIN_ENOMEM;
+    log->room = PIECE;
     log->fd = log->writable ? open_to_write(log->path) : file_open(log->path, &size);
     if (log->fd < 0)
         return log->fd;

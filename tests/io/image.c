@@ -183,6 +183,30 @@ static void test_refused(void)
     free(png);
 }
 
+/* A JPEG file that would take long for its size. */
+static void test_jpeg_effort(void)
+{
+    uint8_t *bytes, *more;
+    size_t n, frame, scan;
+
+    CHECK_INT(file_read("tests/golden/images/grey.jpg", 100000, &bytes, &n), 0);
+    for (frame = 2; bytes[frame] != 0xff || bytes[frame + 1] != 0xc0; frame++)
+        CHECK(frame + 10 < n);
+    for (scan = frame; bytes[scan] != 0xff || bytes[scan + 1] != 0xda; scan++)
+        CHECK(scan + 10 < n);
+    CHECK(more = calloc(n, 101));
+    memcpy(more, bytes, n - 2);
+    for (size_t i = 0; i < 100; i++)
+        memcpy(more + n - 2 + i * (n - 2 - scan), bytes + scan, n - 2 - scan);
+    memcpy(more + n - 2 + 100 * (n - 2 - scan), "\xff\xd9", 2);
+    refused(more, n + 100 * (n - 2 - scan), "and 101 scans, which is not credible");
+    free(more);
+
+    memcpy(bytes + frame + 5, "\x20\x00\x20\x00", 4);
+    refused(bytes, n, "has 8192 x 8192 pixels in 461 bytes and 1 scans, which is not credible");
+    free(bytes);
+}
+
 /* Every file cut anywhere is refused; a changed byte gives an image or a refusal. */
 static void test_damage(void)
 {
@@ -216,6 +240,7 @@ int main(void)
     test_golden();
     test_round_trip();
     test_refused();
+    test_jpeg_effort();
     test_damage();
     temp_remove(temp);
     return 0;
