@@ -7,7 +7,9 @@ local own = require "tain.own"
 local progress = require "tain.progress"
 local settings = require "tain.settings"
 
-local log = { listeners = {} }   -- functions of a row (name -> value) and the names in order
+-- listeners: functions of a row (name -> value) and the names in order. hidden: whoever listens
+-- says it in its own words, and only --json still shows rows.
+local log = { listeners = {}, hidden = false }
 
 local leading = { epoch = 1, step = 2 }
 
@@ -72,7 +74,7 @@ function log.log(row)
     values[name] = sayable(value)
   end
   for _, listener in ipairs(log.listeners) do listener(values, names) end
-  if settings.quiet then return end
+  if settings.quiet or log.hidden and not settings.json then return end
 
   local parts = {}
   for i, name in ipairs(names) do

@@ -80,12 +80,14 @@ function method.likelihoods(model, batch)
     ref_rejected = tensor.tensor(batch.ref_rejected), len_chosen = codes, len_rejected = codes }
 end
 
+local function both(a, b) return tensor.class.concat({ a, b }, 0) end
+
 -- KTO has no pairs: both images of each stand alone.
 local function alone(columns)
-  local n, label = #columns.chosen:numbers(), {}
+  local n, label = columns.chosen:count(), {}
   for i = 1, 2 * n do label[i] = i <= n end
-  return { label = label, logp = columns.chosen:concat(columns.rejected, 0),
-    ref_logp = columns.ref_chosen:concat(columns.ref_rejected, 0) }
+  return { label = label, logp = both(columns.chosen, columns.rejected),
+    ref_logp = both(columns.ref_chosen, columns.ref_rejected) }
 end
 
 --- The loss of a batch of pairs, by name, with the likelihood of the chosen images added.

@@ -12,6 +12,7 @@ local shapes = require "blocks.shapes"
 
 local world = {
   SIZE = shapes.SIZE,
+  background = shapes.background,
   categories = prompts.categories,
   rng = rng.new,
   parse = prompts.parse,
