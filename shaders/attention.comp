@@ -8,6 +8,9 @@
 // The rows that all lanes need (keys and values; in DKV queries and dy) are fetched by the lanes
 // together, one texel each, and handed round by shuffles with constant lane numbers.
 //
+// That is for CPUs, where registers are memory. On GPUs, PARTS neighbouring lanes own a row between
+// them, every PARTS-th texel each; they read what they need themselves and add up their products.
+//
 // The mask is a rule: query i sees key j if j <= reach(i), and segment(j) is 0 or segment(i);
 // a negative segment hides a key from all. RULES 0 none, 1 causal (reach(i) = i + past),
 // 2 reach and segment are read, 3 the same, and reach(i) is known to be at most i + past.
@@ -24,6 +27,7 @@ layout(constant_id = 3) const uint RULES = 0;
 layout(constant_id = 4) const uint ADD = 0;   // bit 0 to the first output, bit 1 to the second
 layout(constant_id = 5) const uint LSE = 0;   // FORWARD: keep log sum exp
 layout(constant_id = 6) const uint STEP = 4;  // rows handled in one turn of the loop
+layout(constant_id = 7) const uint PARTS = 1; // lanes that own a row together
 
 // Strides in texels: of a token, of a head, of a batch row.
 layout(push_constant) uniform Push {
@@ -61,15 +65,39 @@ OUT4(6, dk);
 OUT4(7, dv);
 #endif
 
-const uint W = SIZE / 4;                              // texels of a row
-const uint LOADS = (STEP * W + LANES - 1) / LANES;    // that bring STEP rows
+const uint ROWS = LANES / PARTS;                                          // of a workgroup
+const uint W = SIZE / 4 / PARTS;                                          // texels of a lane
+const uint LOADS = PARTS > 1 ? STEP * W : (STEP * W + LANES - 1) / LANES; // that bring STEP rows
+
+// Texel c of this lane's in row r of those fetched.
+#define TEXEL(rows, r, c) \
+    (PARTS > 1 ? rows[PARTS > 1 ? (r) * W + (c) : 0] \
+               : subgroupShuffle(rows[PARTS > 1 ? 0 : ((r) * W + (c)) / LANES], ((r) * W + (c)) % LANES))
+
+// Which of STEP rows load n brings, and which texel of it.
+uint load_row(uint n) { return PARTS > 1 ? n / W : (n * LANES + gl_SubgroupInvocationID) / W; }
+uint load_texel(uint n)
+{
+    return PARTS > 1 ? n % W * PARTS + gl_SubgroupInvocationID % PARTS : (n * LANES + gl_SubgroupInvocationID) % W;
+}
+
+// The sum over the lanes that own a row.
+float join(vec4 v)
+{
+    float s = v.x + v.y + v.z + v.w;
+#define JOIN(m) \
+    if (PARTS > m) \
+        s += subgroupShuffle(s, gl_SubgroupInvocationID ^ m);
+    JOIN(1u) JOIN(2u) JOIN(4u) JOIN(8u)
+    return s;
+}
 
 float dot_row(vec4 a[W], vec4 rows[LOADS], uint r)
 {
     vec4 s = vec4(0);
     [[unroll]] for (uint c = 0; c < W; c++)
-        s += a[c] * subgroupShuffle(rows[(r * W + c) / LANES], (r * W + c) % LANES);
-    return s.x + s.y + s.z + s.w;
+        s += a[c] * TEXEL(rows, r, c);
+    return join(s);
 }
 
 // The mask of a query: how far it sees, and its segment.
@@ -102,21 +130,21 @@ int segment_of(uint b, uint j)
 #ifndef DKV
 void main()
 {
-    uint lane = gl_SubgroupInvocationID;
+    uint own = gl_SubgroupInvocationID / PARTS, part = gl_SubgroupInvocationID % PARTS;
     uint bh = gl_WorkGroupID.y + 32768 * gl_WorkGroupID.z;
-    uint b = bh / p.heads, h = bh % p.heads, i0 = gl_WorkGroupID.x * LANES;
+    uint b = bh / p.heads, h = bh % p.heads, i0 = gl_WorkGroupID.x * ROWS;
     uint batches = p.group >> 16, group = p.group & 0xffffu;
     if (b >= batches)
         return;
-    uint i = min(i0 + lane, p.queries - 1);
+    uint i = min(i0 + own, p.queries - 1);
     uint q_row = (p.q_at >> 2) + b * p.q_b + h * p.q_h + i * p.q_t;
     uint k_base = (p.k_at >> 2) + b * p.k_b + h / group * p.k_h;
     uint v_base = (p.v_at >> 2) + b * p.k_b + h / group * p.k_h;
     Rule mine = rule_of(b, i, batches);
-    uint end = (RULES & 1u) != 0u ? min(p.keys, min(i0 + LANES, p.queries) + p.past) : p.keys;
+    uint end = (RULES & 1u) != 0u ? min(p.keys, min(i0 + ROWS, p.queries) + p.past) : p.keys;
     vec4 qr[W];
     [[unroll]] for (uint c = 0; c < W; c++)
-        qr[c] = GET4(q, q_row + c);
+        qr[c] = GET4(q, q_row + c * PARTS + part);
 #ifdef FORWARD
     vec4 sum[W];
     float most = -3.0e38, total = 0.0;
@@ -127,18 +155,17 @@ void main()
     vec4 g[W], sum[W];
     vec4 d4 = vec4(0);
     [[unroll]] for (uint c = 0; c < W; c++) {
-        g[c] = GET4(dy, (p.dy_at >> 2) + y_row + c);
-        d4 += g[c] * GET4(y, (p.y_at >> 2) + y_row + c);
+        g[c] = GET4(dy, (p.dy_at >> 2) + y_row + c * PARTS + part);
+        d4 += g[c] * GET4(y, (p.y_at >> 2) + y_row + c * PARTS + part);
         sum[c] = vec4(0);
     }
-    float delta = d4.x + d4.y + d4.z + d4.w;
+    float delta = join(d4);
     float base = stat.at[p.stat_at + bh * p.queries + i];
 #endif
     for (uint j0 = 0; j0 < end; j0 += STEP) {
         vec4 kr[LOADS], vr[LOADS];
         [[unroll]] for (uint n = 0; n < LOADS; n++) {
-            uint t = n * LANES + lane;
-            uint row = min(j0 + t / W, p.keys - 1) * p.k_t + t % W;
+            uint row = min(j0 + load_row(n), p.keys - 1) * p.k_t + load_texel(n);
             kr[n] = GET4(k, k_base + row);
             vr[n] = GET4(v, v_base + row);
         }
@@ -161,31 +188,32 @@ void main()
             float e = s[r] > -2.9e38 ? exp(s[r] - top) : 0.0;
             total += e;
             [[unroll]] for (uint c = 0; c < W; c++)
-                sum[c] += e * subgroupShuffle(vr[(r * W + c) / LANES], (r * W + c) % LANES);
+                sum[c] += e * TEXEL(vr, r, c);
         }
 #else
         [[unroll]] for (uint r = 0; r < STEP; r++) {
             float e = s[r] > -2.9e38 ? exp(s[r] - base) : 0.0;
             float ds = e * (dot_row(g, vr, r) - delta) * p.scale;
             [[unroll]] for (uint c = 0; c < W; c++)
-                sum[c] += ds * subgroupShuffle(kr[(r * W + c) / LANES], (r * W + c) % LANES);
+                sum[c] += ds * TEXEL(kr, r, c);
         }
 #endif
     }
-    if (i0 + lane >= p.queries)
+    if (i0 + own >= p.queries)
         return;
 #ifdef FORWARD
     float factor = total > 0.0 ? 1.0 / total : 0.0; // a query that sees nothing gives 0
-    uint at = (p.y_at >> 2) + b * p.y_b + h * p.y_h + i * p.y_t;
+    uint at = (p.y_at >> 2) + b * p.y_b + h * p.y_h + i * p.y_t + part;
     [[unroll]] for (uint c = 0; c < W; c++)
-        y.at[at + c] = sum[c] * factor;
-    if (LSE != 0)
+        y.at[at + c * PARTS] = sum[c] * factor;
+    if (LSE != 0 && part == 0)
         lse.at[p.lse_at + bh * p.queries + i] = most + log(max(total, 1e-37));
 #else
-    uint at = (p.dq_at >> 2) + b * p.d_b + h * p.d_h + i * p.d_t;
+    uint at = (p.dq_at >> 2) + b * p.d_b + h * p.d_h + i * p.d_t + part;
     [[unroll]] for (uint c = 0; c < W; c++)
-        dq.at[at + c] = (ADD & 1u) != 0u ? dq.at[at + c] + sum[c] : sum[c];
-    stat.at[p.stat_at + (batches * p.heads + bh) * p.queries + i] = delta;
+        dq.at[at + c * PARTS] = (ADD & 1u) != 0u ? dq.at[at + c * PARTS] + sum[c] : sum[c];
+    if (part == 0)
+        stat.at[p.stat_at + (batches * p.heads + bh) * p.queries + i] = delta;
 #endif
 }
 
@@ -193,19 +221,19 @@ void main()
 
 void main()
 {
-    uint lane = gl_SubgroupInvocationID;
+    uint own = gl_SubgroupInvocationID / PARTS, part = gl_SubgroupInvocationID % PARTS;
     uint batches = p.group >> 16, group = p.group & 0xffffu, kv_heads = p.heads / group;
     uint bh = gl_WorkGroupID.y + 32768 * gl_WorkGroupID.z;
-    uint b = bh / kv_heads, hk = bh % kv_heads, j0 = gl_WorkGroupID.x * LANES;
+    uint b = bh / kv_heads, hk = bh % kv_heads, j0 = gl_WorkGroupID.x * ROWS;
     if (b >= batches)
         return;
-    uint j = min(j0 + lane, p.keys - 1);
+    uint j = min(j0 + own, p.keys - 1);
     uint k_row = b * p.k_b + hk * p.k_h + j * p.k_t;
     int segment = segment_of(b, j);
     vec4 kk[W], vv[W], dks[W], dvs[W];
     [[unroll]] for (uint c = 0; c < W; c++) {
-        kk[c] = GET4(k, (p.k_at >> 2) + k_row + c);
-        vv[c] = GET4(v, (p.v_at >> 2) + k_row + c);
+        kk[c] = GET4(k, (p.k_at >> 2) + k_row + c * PARTS + part);
+        vv[c] = GET4(v, (p.v_at >> 2) + k_row + c * PARTS + part);
         dks[c] = vec4(0);
         dvs[c] = vec4(0);
     }
@@ -219,9 +247,9 @@ void main()
         for (uint i0 = first; i0 < p.queries; i0 += STEP) {
             vec4 qr[LOADS], gr[LOADS];
             [[unroll]] for (uint m = 0; m < LOADS; m++) {
-                uint t = m * LANES + lane, i = min(i0 + t / W, p.queries - 1);
-                qr[m] = GET4(q, q_base + i * p.q_t + t % W);
-                gr[m] = GET4(dy, y_base + i * p.y_t + t % W);
+                uint i = min(i0 + load_row(m), p.queries - 1), t = load_texel(m);
+                qr[m] = GET4(q, q_base + i * p.q_t + t);
+                gr[m] = GET4(dy, y_base + i * p.y_t + t);
             }
             [[unroll]] for (uint r = 0; r < STEP; r++) {
                 uint i = min(i0 + r, p.queries - 1);
@@ -230,17 +258,17 @@ void main()
                 float e = see ? exp(d - GET1(stat, s_base + i)) : 0.0;
                 float ds = e * (dot_row(vv, gr, r) - GET1(stat, d_base + i)) * p.scale;
                 [[unroll]] for (uint c = 0; c < W; c++) {
-                    dvs[c] += e * subgroupShuffle(gr[(r * W + c) / LANES], (r * W + c) % LANES);
-                    dks[c] += ds * subgroupShuffle(qr[(r * W + c) / LANES], (r * W + c) % LANES);
+                    dvs[c] += e * TEXEL(gr, r, c);
+                    dks[c] += ds * TEXEL(qr, r, c);
                 }
             }
         }
     }
-    if (j0 + lane >= p.keys)
+    if (j0 + own >= p.keys)
         return;
-    uint at = b * p.d_b + hk * p.d_h + j * p.d_t;
+    uint at = b * p.d_b + hk * p.d_h + j * p.d_t + part;
     [[unroll]] for (uint c = 0; c < W; c++) {
-        uint ka = (p.dk_at >> 2) + at + c, va = (p.dv_at >> 2) + at + c;
+        uint ka = (p.dk_at >> 2) + at + c * PARTS, va = (p.dv_at >> 2) + at + c * PARTS;
         dk.at[ka] = (ADD & 1u) != 0u ? dk.at[ka] + dks[c] : dks[c];
         dv.at[va] = (ADD & 2u) != 0u ? dv.at[va] + dvs[c] : dvs[c];
     }

@@ -147,34 +147,47 @@ static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *s
     return 0;
 }
 
+/* How many lanes own a row of a head. A GPU's lane has room for few numbers. */
+static uint32_t parts_of(const struct op_call *c, int64_t size)
+{
+    const struct gpu_info *info = gpu_info(c->device->gpu);
+    uint32_t parts = 1;
+
+    while (!info->texel && size / parts > 16 && parts < 16 && 2 * parts <= info->lanes && size / 4 % (2 * parts) == 0)
+        parts *= 2;
+    return parts;
+}
+
 static int run(struct op_call *c, const struct attn *a, const char *name, uint32_t add, uint32_t lse, tain_tensor *const *t,
                int count, unsigned writes, const void *params, size_t bytes, int64_t rows, int64_t head_rows)
 {
-    uint32_t lanes = gpu_info(c->device->gpu)->lanes;
-    uint32_t constants[5] = { (uint32_t)a->q->shape[3], rules(c), add, lse, a->q->shape[3] > 128 ? 2 : 4 };
+    uint32_t parts = parts_of(c, a->q->shape[3]), own = gpu_info(c->device->gpu)->lanes / parts;
+    uint32_t step = parts > 1 ? (name[1] == 'k' ? 1 : 2) : a->q->shape[3] > 128 ? 2 : 4;
+    uint32_t constants[6] = { (uint32_t)a->q->shape[3], rules(c), add, lse, step, parts };
 
-    return op_dispatch(c->device, op_pipeline(c->device, 0, constants, 5, "attention.%s", name), t, count, writes, params,
-                       bytes, (rows + lanes - 1) / lanes, head_rows < 32768 ? head_rows : 32768, (head_rows + 32767) / 32768,
+    return op_dispatch(c->device, op_pipeline(c->device, 0, constants, 6, "attention.%s", name), t, count, writes, params,
+                       bytes, (rows + own - 1) / own, head_rows < 32768 ? head_rows : 32768, (head_rows + 32767) / 32768,
                        work_of(a));
 }
 
-/* One query a head, no gradient: every lane its own head. */
+/* One query a head, no gradient: every lane its own head, on GPUs every workgroup. */
 static int decode(struct op_call *c, const struct attn *a)
 {
     tain_tensor *rule = rule_of(c);
     struct strides q = strides_of(a->q), k = strides_of(a->k);
     struct rest r = rest_of(c, a);
-    uint32_t constants[2] = { (uint32_t)a->q->shape[3], rule != NULL };
+    uint32_t lanes = gpu_info(c->device->gpu)->lanes, parts = parts_of(c, a->q->shape[3]);
+    uint32_t side = gpu_info(c->device->gpu)->texel ? 1 : lanes / parts;
+    uint32_t constants[4] = { (uint32_t)a->q->shape[3], rule != NULL, parts, side };
     int64_t B = a->q->shape[0], H = a->q->shape[2], D = a->q->shape[3], x, y;
     struct {
         uint32_t q_h, q_b, k_t, k_h, k_b, y_h, y_b, keys, heads, batches, group, segments;
         float scale;
     } p = { q.h, q.b, k.t, k.h, k.b, (uint32_t)(D / 4), (uint32_t)(H * D / 4), r.keys, r.heads, (uint32_t)B,
             r.group & 0xffff, rule && rule->dims == 2 ? (uint32_t)rule->shape[1] : r.keys, r.scale };
-    uint32_t lanes = gpu_info(c->device->gpu)->lanes;
 
-    op_grid(B * H, lanes, &x, &y);
-    return op_dispatch(c->device, op_pipeline(c->device, 0, constants, 2, "attention_decode"),
+    op_grid(B * H * parts * side, lanes, &x, &y);
+    return op_dispatch(c->device, op_pipeline(c->device, 0, constants, 4, "attention_decode"),
                        (tain_tensor *[]){ a->q, a->k, a->v, rule ? rule : a->q, c->out }, 5, 16, &p, sizeof(p), x, y, 1,
                        work_of(a));
 }

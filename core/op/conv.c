@@ -126,9 +126,9 @@ static tain_tensor *filled_weight(const struct shape *s, tain_tensor *w)
 /* ---- The products ---- */
 
 /* How many lanes lie over `texels` of channels: as many as there are, with as few idle as possible. */
-static uint32_t lanes_over(int64_t texels, uint32_t lanes)
+static uint32_t lanes_over(int64_t texels, const struct gpu_info *info)
 {
-    uint32_t most = lanes < 32 ? lanes : 32, best;
+    uint32_t widest = info->texel ? 32 : 16, most = info->lanes < widest ? info->lanes : widest, best;
     int64_t least;
 
     while (most > 1 && texels <= most / 2)
@@ -150,8 +150,10 @@ static int gather(struct op_call *c, const char *kind, tain_tensor *a, tain_tens
     const struct conv_params *v = (void *)c->params;
     struct shape s = shape_of(c);
     bool back = kind[0] == 'i';
-    uint32_t lanes = gpu_info(c->device->gpu)->lanes, cols = lanes_over(back ? s.in4 : s.out4, lanes);
-    uint32_t tile = cols >= 8 ? 32 : cols == 4 ? 16 : 8;
+    const struct gpu_info *info = gpu_info(c->device->gpu);
+    uint32_t lanes = info->lanes, cols = lanes_over(back ? s.in4 : s.out4, info);
+    /* Sums are kept in registers, which on GPUs are for all the subgroups in flight. */
+    uint32_t tile = cols >= 8 && info->texel ? 32 : cols >= 4 ? 16 : 8;
     uint32_t constants[4] = { cols, (uint32_t)v->stride, tile, flag };
     int64_t pixels = s.batch * (back ? s.high * s.wide : s.to_high * s.to_wide), per = tile * (lanes / cols), x, z;
     struct {
@@ -215,8 +217,9 @@ static int backward_weight(struct op_call *c, tain_tensor *dy)
 {
     const struct conv_params *v = (void *)c->params;
     struct shape s = shape_of(c);
-    uint32_t lanes = gpu_info(c->device->gpu)->lanes, cols = lanes_over(s.out4, lanes);
-    uint32_t tile = s.in4 > 4 ? 8 : s.in4 > 2 ? 4 : (uint32_t)s.in4;
+    const struct gpu_info *info = gpu_info(c->device->gpu);
+    uint32_t lanes = info->lanes, cols = lanes_over(s.out4, info);
+    uint32_t tile = s.in4 > 4 && info->texel ? 8 : s.in4 > 2 ? 4 : (uint32_t)s.in4;
     uint32_t constants[3] = { cols, (uint32_t)v->stride, tile };
     int64_t taps = s.kernel_high * s.kernel_wide, blocks = (s.in4 + tile - 1) / tile,
             across = (s.out4 + cols - 1) / cols;

@@ -31,7 +31,9 @@ static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t
     tain_device *d = g->c->device;
     uint32_t lanes = gpu_info(d->gpu)->lanes;
     int64_t columns = (g->N + 4 * lanes - 1) / (4 * lanes);
-    uint32_t tm = M <= 8 ? 8 : M <= 16 || columns * ((M + 31) / 32) * batch < 16 ? 16 : 32;
+    /* 64 lanes wide, 32 rows leave AMD's compiler registers for a single subgroup at a time. */
+    bool low = !gpu_info(d->gpu)->texel && lanes >= 64;
+    uint32_t tm = M <= 8 ? 8 : M <= 16 || low || columns * ((M + 31) / 32) * batch < 16 ? 16 : 32;
     uint32_t steps = (uint32_t)((K + 3) / 4);
     uint32_t most = tm <= 16 ? 8 : 4, unroll = !v4 ? 1 : steps % most == 0 ? most : steps % 4 == 0 ? 4 : steps % 2 == 0 ? 2 : 1;
     uint32_t constants[7] = { tm, g->ta, g->tb, unroll, g->add || !first, last && g->bias, last ? g->activation : 0 };
