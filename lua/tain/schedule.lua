@@ -10,8 +10,9 @@ local check = require "tain.check"
 
 local schedule = {}
 
-local function options(name, given, falls)
+local function options(name, given, falls, fall)
   local specs = {
+    fall = fall,
     lr = { "number", min = 0 },
     warmup = { "integer", min = 0, default = 0 },
   }
@@ -67,6 +68,20 @@ function schedule.cosine(given)
   local opt = options("cosine", given, true)
   return warm("cosine", opt, function(step)
     return opt.floor + (1 - opt.floor) * 0.5 * (1 - math.cos(math.pi * left(opt, step)))
+  end)
+end
+
+--- Stays at lr, then falls in a straight line to floor * lr at the last step, and stays there. The
+--- number of steps can still be changed while it stays: where it has been does not depend on them.
+---
+--- @param given table lr, steps, warmup (default 0), floor (default 0), fall (the share of the steps in
+---   which it falls, default 0.3)
+--- @return function
+function schedule.stable(given)
+  local opt = options("stable", given, true, { "number", min = 0, max = 1, default = 0.3 })
+  local span = math.max(1, math.min(opt.steps - opt.warmup, opt.fall * opt.steps))
+  return warm("stable", opt, function(step)
+    return opt.floor + (1 - opt.floor) * math.max(0, math.min(1, (opt.steps - step) / span))
   end)
 end
 

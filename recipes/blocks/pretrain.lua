@@ -21,7 +21,7 @@ local opt = tain.options {
   steps       = { "integer", default = 4000, min = 0 },
   draw        = { "integer", default = 32, min = 1, help = "pictures to draw a step" },
   look        = { "integer", default = 16, min = 1, help = "pictures to judge and describe a step" },
-  lr          = { "number", default = 1.5e-3, min = 0 },
+  lr          = { "number", default = 2e-3, min = 0 },
   warmup      = { "integer", default = 100, min = 0 },
   wrong       = { "number", default = 0.3, min = 0, max = 1, help = "share of wrong captions to draw by" },
   empty       = { "number", default = 0.1, min = 0, max = 1, help = "share of missing captions" },
@@ -93,7 +93,7 @@ if opt.codec_steps > 0 then
 end
 
 stage("model", model, { "^language_model", "^vision_model", "^aligner", "^gen_aligner", "^gen_embed", "^gen_head" }, opt.steps,
-  tain.schedule.cosine { lr = opt.lr, warmup = math.min(opt.warmup, opt.steps), steps = math.max(1, opt.steps), floor = 0.05 },
+  tain.schedule.stable { lr = opt.lr, warmup = math.min(opt.warmup, opt.steps), steps = math.max(1, opt.steps), floor = 0.05 },
   function(n, optimizer, lr)
     local rng = require("blocks.world").rng(opt.seed, 2000000 + n)
     local prompts, pictures, dropped = lessons.drawing(rng, opt.draw, opt)

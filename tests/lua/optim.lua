@@ -160,6 +160,8 @@ t.close(at, { 0.5, 1, 1.5, 2, 1.75, 1.5, 1.25, 1, 1 }, 1e-12)
 local cosine = tain.schedule.cosine { lr = 2, steps = 4, floor = 0.1 }
 t.close({ cosine(1), cosine(2), cosine(4), cosine(400) },
   { 0.2 + 1.8 * (1 + math.sqrt(0.5)) / 2, 1.1, 0.2, 0.2 }, 1e-12)
+local stable = tain.schedule.stable { lr = 2, warmup = 2, steps = 10, floor = 0.5, fall = 0.4 }
+for step, want in pairs { 1, 2, [6] = 2, [8] = 1.5, [10] = 1, [20] = 1 } do t.close(stable(step), want, 1e-12) end
 local constant = tain.schedule.constant { lr = 3, warmup = 2 }
 t.equal({ constant(1), constant(2), constant(100) }, { 1.5, 3, 3 })
 t.fails(function() tain.schedule.linear { lr = 1, steps = 3, warmup = 4 } end, "warmup, 4, is more")
