@@ -17,10 +17,12 @@ local function write(path, text)
 end
 
 --- @param folder string made
---- @param options table seed, rounds, prompts, images, probes, steps
+--- @param options table seed, rounds, prompts, images, probes, steps, text (what a prompt becomes)
 function synthetic.make(folder, options)
   local r = world.rng(options.seed or 1)
   os.execute("mkdir -p " .. folder .. "/images")
+  local text = options.text or function(prompt) return prompt end
+  options.text = nil
   local log, pictures = events.open(folder .. "/events.jsonl", true), 0
   local function event(row) log:add(row) end
 
@@ -46,7 +48,7 @@ function synthetic.make(folder, options)
     local says = r:uniform() < skill
     if not says then says = not right else says = right end
     local p = says and 1 - 0.45 * r:uniform() ^ 2 or 0.45 * r:uniform() ^ 2
-    local row = { kind = kind, round = round, prompt = prompt.text, category = prompt.category,
+    local row = { kind = kind, round = round, prompt = text(prompt.text), category = prompt.category,
       seed = seed, image = path, p_yes = p, own = p > 0.5 and "accepted" or "rejected",
       exact = right and "accepted" or "rejected" }
     event(row)
@@ -79,7 +81,7 @@ function synthetic.make(folder, options)
           if row.own == "rejected" and (not worst or row.p_yes < worst.p_yes) then worst = row end
         end
         if best and worst then
-          event { kind = "pair", round = round + 1, prompt = prompt.text, chosen = best.image,
+          event { kind = "pair", round = round + 1, prompt = best.prompt, chosen = best.image,
             rejected = worst.image, p_chosen = best.p_yes, p_rejected = worst.p_yes,
             exact_chosen = best.exact, exact_rejected = worst.exact }
         end

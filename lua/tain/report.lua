@@ -204,7 +204,7 @@ local function header(self)
     add("model ", h.b { name_of(tostring(run.model.folder)) })
   end
   if run.seed then add("seed ", h.b { run.seed }) end
-  if run.device then add(run.device) end
+  if run.device then add((tostring(run.device):gsub(" |.*", ""))) end   -- all of it is in settings
   if run.version then add("tain ", run.version) end
   return h.header { h.h1 { name_of(self.folder) }, h.p { class = "soft", line }, headline(self) }
 end
@@ -319,7 +319,7 @@ local function categories(self)
     for k, round in ipairs(rounds) do
       local s = one.rounds[round]
       rows[i][k + 1] = s and { h.b { share_text(s.gap) }, s.judge and { " · judge ",
-        share_text(s.judge) }, h.br {}, h.small { s.images, " images" } } or "–"
+        share_text(s.judge) }, h.br {}, h.small { s.images, s.images == 1 and " image" or " images" } } or "–"
     end
   end
   return h.section { id = "categories", h.h2 { "By category" },
@@ -435,11 +435,11 @@ local function candidates(self)
   local parts = {}
   for _, round in ipairs(#rounds > 1 and { rounds[1], rounds[#rounds] } or rounds) do
     local strips, visible = {}, {}
-    for _, prompt in ipairs(facts.sorted(self.candidates[round])) do
-      if self.candidates[round][prompt][1].image then visible[#visible + 1] = prompt end
+    for _, list in ipairs(self.candidates[round]) do
+      if list[1].image then visible[#visible + 1] = list end
     end
-    for i, prompt in ipairs(spread(visible, STRIPS)) do
-      local list, shots, roles = self.candidates[round][prompt], {}, {}
+    for i, list in ipairs(spread(visible, STRIPS)) do
+      local prompt, shots, roles = list[1].prompt, {}, {}
       for _, pair in ipairs(self.pairs[round] or {}) do
         if pair.chosen then roles[pair.chosen] = "chosen" end
         if pair.rejected then roles[pair.rejected] = "rejected in the pair" end

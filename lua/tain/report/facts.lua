@@ -167,7 +167,7 @@ function facts.read(folder)
   local self = {
     folder = folder, run = {}, events = facts.events(folder), options = {}, steps = {}, pools = {},
     pairs = {}, warnings = {}, checkpoints = {}, evaluations = {}, probes = {}, prompts = {},
-    counts = { probe = {}, candidate = {} }, candidates = {}, categories = {}, kinds = {},
+    counts = { probe = {}, candidate = {} }, candidates = {}, of_prompt = {}, categories = {}, kinds = {},
   }
   if files.exists(folder .. "/run.json") then
     local run = json.decode(files.read(folder .. "/run.json"))
@@ -195,7 +195,13 @@ function facts.read(folder)
     elseif kind == "candidate" or kind == "probe" then
       count(of(self.counts[kind], round, counter), event)
       if kind == "candidate" then
-        table.insert(of(of(self.candidates, round, list), tostring(event.prompt), list), event)
+        -- The candidates of a prompt are one list; lists stand in the order they were begun in.
+        local key = round .. "\0" .. tostring(event.prompt)
+        if not self.of_prompt[key] then
+          self.of_prompt[key] = {}
+          table.insert(of(self.candidates, round, list), self.of_prompt[key])
+        end
+        table.insert(self.of_prompt[key], event)
         local category = of(self.categories, tostring(event.category or ""), list)
         count(of(category, round, counter), event)
       else

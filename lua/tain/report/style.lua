@@ -28,8 +28,8 @@ p { margin: .3rem 0 .8rem; max-width: 46em; }
 .soft { color: var(--soft); }
 .lead { font-size: 1.3rem; line-height: 1.4; max-width: 40em; margin: .9rem 0 1.6rem; }
 code { font: .88em ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
-nav { margin-top: 1.3rem; font-size: .95rem; }
-nav a { margin-right: 1.1em; color: var(--yes); text-decoration: none; }
+nav { display: flex; flex-wrap: wrap; gap: .2rem 1.1em; margin-top: 1.3rem; font-size: .95rem; }
+nav a { color: var(--yes); text-decoration: none; }
 nav a:hover { text-decoration: underline; }
 
 .cards { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(235px, 1fr)); }
@@ -38,8 +38,9 @@ nav a:hover { text-decoration: underline; }
 .duos { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(305px, 1fr)); }
 .card { background: var(--card); border: 1px solid var(--rule); border-radius: 10px;
   padding: 1rem 1.1rem; margin: 0; break-inside: avoid; }
-.big { font-size: 2.35rem; font-weight: 650; letter-spacing: -.02em; line-height: 1.15; }
-.big .from { color: var(--soft); font-weight: 400; }
+.big { font-size: 2.35rem; font-weight: 650; letter-spacing: -.02em; line-height: 1.15;
+  white-space: nowrap; }
+.big .from { color: var(--soft); font-size: 1.5rem; font-weight: 400; }
 .card .note { font-size: .87rem; color: var(--soft); margin: .15rem 0 0; }
 .better { color: var(--good); font-weight: 600; }
 .worse { color: var(--no); font-weight: 600; }
@@ -50,7 +51,8 @@ figure.card figcaption { font-size: .93rem; line-height: 1.4; margin-bottom: .5r
 svg { display: block; width: 100%; height: auto; overflow: visible; }
 svg text { font-size: 13px; fill: var(--ink); }
 svg .tick { fill: var(--soft); font-size: 12.5px; }
-svg .small { fill: var(--soft); font-size: 11px; }
+svg .small { fill: var(--soft); font-size: 11px; paint-order: stroke; stroke: var(--card);
+  stroke-width: 4px; stroke-linejoin: round; }
 svg .name { font-weight: 600; }
 svg .rule { stroke: var(--rule); stroke-width: 1; }
 svg .axis { stroke: var(--soft); stroke-width: 1; }
