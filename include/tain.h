@@ -187,10 +187,10 @@ tain_status tain_tensor_write_ints(tain_tensor *tensor, const int32_t *values, i
 /// @return status
 tain_status tain_tensor_read_ints(tain_tensor *tensor, int32_t *values, int64_t count);
 
-/// Makes a leaf of the tape: its gradient is computed and kept.
+/// Makes a leaf of the tape: its gradient is computed and kept, and later ones are added to it.
 ///
 /// @param tensor f32, and not itself the result of a recorded call
-/// @param wanted whether
+/// @param wanted whether; false also drops the gradient that there is
 /// @return status
 tain_status tain_tensor_want_grad(tain_tensor *tensor, bool wanted);
 
@@ -1128,9 +1128,23 @@ tain_tensor *tain_codec_unit(tain_tensor *z);
 /// @param path of the golden files without their endings: PATH.json, PATH.weights.safetensors,
 ///        PATH.io.safetensors
 /// @param lines receives one line for each compared tensor: its name and its greatest error relative
-///        to 1 + the greatest expected value; borrowed, until the next call on this thread
+///        to 1 + the greatest expected value; borrowed, until the next check on this thread
 /// @return the worst of these errors, or -1 on failure
 double tain_check_golden(tain_device *device, const char *path, const char **lines);
+
+/// Does the same with the small recorded runs that are inside the program.
+///
+/// @param device where
+/// @param lines receives the lines, as tain_check_golden does
+/// @return the worst error, or -1 on failure
+double tain_check_builtin(tain_device *device, const char **lines);
+
+/// Runs every operation, and its gradients, against a loop in double precision.
+///
+/// @param device where
+/// @param lines receives a line for each operation and one for its gradients
+/// @return the worst error, or -1 on failure
+double tain_check_ops(tain_device *device, const char **lines);
 
 /* ------------------------------------------------------------------- Files */
 

@@ -224,6 +224,10 @@ tain_status tain_tensor_want_grad(tain_tensor *tensor, bool wanted)
     REQUIRE(tensor->type == TAIN_F32, "want_grad: the tensor is stored as %s; only f32 can be trained", type_name(tensor->type));
     REQUIRE(tensor->leaf || !tensor->wants_grad, "want_grad: the tensor is the result of a recorded call");
     tensor->leaf = tensor->wants_grad = wanted;
+    if (!wanted && !tensor->grad_home) {
+        tensor_unref(tensor->grad);
+        tensor->grad = NULL;
+    }
     return 0;
 }
 

@@ -87,4 +87,16 @@ function log.log(row)
   io.stdout:flush()
 end
 
+--- Says a sentence to whoever watches: nothing is measured by it. Under --json it is a row {"say": …}.
+---
+--- @param text string
+function log.say(text)
+  check.string("say", "text", text)
+  if settings.json then return log.log { say = text } end
+  if settings.quiet then return end
+  progress.clear()
+  io.stdout:write(text, "\n")
+  io.stdout:flush()
+end
+
 return log

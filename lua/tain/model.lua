@@ -82,6 +82,12 @@ function Model:restore(path)
   check.status(C.tain_model_restore(handle("restore", self), check.string("restore", "path", path)))
 end
 
+--- Frees the model's memory now instead of when the collector gets to it. Its images keep their codes.
+function Model:free()
+  if own.kind(self) ~= "model" then handle("free", self) end
+  own.free(self, C.tain_model_free, "free")
+end
+
 --- The tensors of the weights whose names match any of the patterns, for an optimizer.
 ---
 --- Weights that lie side by side on the device (q, k and v; gate and up) come together.

@@ -264,9 +264,9 @@ end
 
 -- ---- Gradients, and when temporaries end ----
 
---- Makes this tensor a leaf of the tape, whose gradient is computed and kept.
+--- Makes this tensor a leaf of the tape, whose gradient is computed and kept; later ones are added.
 ---
---- @param wanted? boolean default true
+--- @param wanted? boolean default true; false also drops the gradient that there is
 --- @return Tensor self
 function Tensor:want_grad(wanted)
   local handle = check.tensor("want_grad", "x", self)
