@@ -27,4 +27,7 @@ void host_modules_open(lua_State *L, const char *program);
 void host_signals_open(lua_State *L);
 void host_signals_close(void);
 
+/* Adds what the terminal is asked for to the table on the stack's top. (terminal.c) */
+void host_terminal_open(lua_State *L);
+
 #endif

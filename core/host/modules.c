@@ -82,12 +82,6 @@ static int seconds(lua_State *L)
     return 1;
 }
 
-static int terminal(lua_State *L)
-{
-    lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
-    return 1;
-}
-
 /* The folder the program lies in. */
 static void push_folder(lua_State *L, const char *program)
 {
@@ -111,12 +105,12 @@ static int open_host(lua_State *L)
         { "modules", modules },
         { "interrupted", interrupted },
         { "seconds", seconds },
-        { "terminal", terminal },
         { NULL, NULL },
     };
 
     lua_newtable(L);
     luaL_register(L, NULL, functions);
+    host_terminal_open(L);
     lua_pushliteral(L, TAIN_VERSION);
     lua_setfield(L, -2, "version");
     lua_pushvalue(L, lua_upvalueindex(1));

@@ -182,6 +182,11 @@ function Image:resize(width, height, filter)
     check.enum("resize", "filter", filter or "bicubic", filters)))
 end
 
+--- Shows it on the terminal.
+function Image:show()
+  require("tain.terminal").show(self)
+end
+
 --- Frees it now instead of when the collector gets to it.
 function Image:free()
   own.free(self, C.tain_image_free, "free")

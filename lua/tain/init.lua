@@ -19,6 +19,7 @@ local parts = {
   random = "random",
   run = "run",
   shared = "shared",
+  terminal = "show",
   trainer = "trainer",
   watch = "watch",
   tensor = "tensor zeros scope keep no_grad backward",
