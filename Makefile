@@ -54,13 +54,14 @@ LIBS     := $(shell pkg-config --libs $(NEEDS)) -lm -ldl -lpthread
 
 CORE     := $(wildcard core/*/*.c)
 COMP     := $(wildcard shaders/*.comp)
-OBJECTS  := $(CORE:%.c=$B/%.o) $B/shaders.o
+OBJECTS  := $(CORE:%.c=$B/%.o) $B/shaders.o $B/goldens.o
 EXTRA    := $(if $(filter asan,$(MODE)),$B/tests/sanitize.o)
 LIBRARY  := $(filter-out $B/core/host/%,$(OBJECTS))
 BOUND    := $(addprefix $B/lua/tain/,cdef.lua ops.lua names.lua)
 LUA      := $(sort $(wildcard lua/tain/*.lua lua/tain/*/*.lua))
 MODULES  := $(LUA) $(BOUND) $B/lua/tain/topics.lua
 TEXTS    := $(LUA) $(wildcard recipes/*.lua README.md */README.md */*/README.md)
+GOLDENS  := tests/golden/janus/gqa tests/golden/janus/head64
 TESTS    := $(patsubst %.c,$B/%,$(filter tests/$T.c,$(wildcard tests/*/*.c)))
 
 all: $B/tain
@@ -91,6 +92,15 @@ $B/modules.c: lua/gen/embed.lua $(MODULES)
 	$(Q)$(LUAJIT) lua/gen/embed.lua $@ $(MODULES)
 
 $B/modules.o: $B/modules.c
+	$(Q)$(CC) $(FLAGS) -c -o $@ $<
+
+# what `tain check` compares with, anywhere
+
+$B/goldens.c: lua/gen/goldens.lua $(foreach g,$(GOLDENS),$g.json $g.weights.safetensors $g.io.safetensors)
+	@mkdir -p $(@D)
+	$(Q)$(LUAJIT) lua/gen/goldens.lua $@ $(GOLDENS)
+
+$B/goldens.o: $B/goldens.c
 	$(Q)$(CC) $(FLAGS) -c -o $@ $<
 
 $B/shaders.mk $B/shaders.c &: lua/gen/shaders.lua $(COMP)

@@ -14,8 +14,8 @@ enum { WIDE = 1 << 20 };
 static void defaults(struct janus_config *c)
 {
     *c = (struct janus_config){
-        .language = { 32000, 4096, 11008, 32, 32, 0, 1e-6f, 10000 },
-        .vision = { 384, 16, 1024, 24, 16, 4096, 1e-6f },
+        .language = { 32000, 4096, 11008, 32, 32, 0, 0, 1e-6f, 10000 },
+        .vision = { 384, 16, 1024, 24, 16, 4096, 1e-6f, false },
         .codec = { .channels = 128, .z = 256, .code_size = 8, .codes = 16384, .blocks = 2, .image = 384, .levels = 5,
                    .encoder_mult = { 1, 1, 2, 2, 4 }, .decoder_mult = { 1, 1, 2, 2, 4 } },
         .ids = { -1, -1, -1, -1, -1, -1 },
@@ -38,6 +38,44 @@ static int opt_float(const struct json *o, const char *key, float *out)
 
     *out = (float)v;
     return status;
+}
+
+/* What would make another model of the same weights is refused and not passed over. */
+static int only(const struct json *o, const char *key, const char *const *known)
+{
+    const struct json *v = json_find(o, key);
+    const char *text;
+    int status;
+
+    if (!v || json_type(v) == JSON_NULL)
+        return 0;
+    if ((status = json_string(v, &text, NULL)))
+        return status;
+    for (int i = 0; known[i]; i++)
+        if (!strcmp(text, known[i]))
+            return i;
+    return json_fail(v, "is \"%s\"; tain knows \"%s\"", text, known[0]);
+}
+
+static int never(const struct json *o, const char *key)
+{
+    bool is = false;
+    int status = json_opt_bool(o, key, &is);
+
+    return status ? status : is ? json_fail(json_find(o, key), "must be false") : 0;
+}
+
+/* Angles that grow with the position and nothing else. */
+static int read_rope(struct llama_config *l, const struct json *rope)
+{
+    static const char *const plain[] = { "default", NULL };
+    int status;
+
+    if (!rope || json_type(rope) != JSON_OBJECT)
+        return 0;
+    if ((status = only(rope, "rope_type", plain)) || (status = only(rope, "type", plain)))
+        return status;
+    return opt_float(rope, "rope_theta", &l->theta);
 }
 
 static const struct json *params_of(const struct json *root, const char *key)
@@ -64,7 +102,7 @@ static int read_multipliers(const struct json *o, const char *key, struct codec_
 
 static int read_language(struct llama_config *l, const struct json *o)
 {
-    const struct json *rope;
+    static const char *const silu[] = { "silu", "swish", NULL };
     int status;
 
     if (!o)
@@ -72,15 +110,21 @@ static int read_language(struct llama_config *l, const struct json *o)
     if ((status = opt(o, "vocab_size", &l->vocabulary)) || (status = opt(o, "hidden_size", &l->width)) ||
         (status = opt(o, "intermediate_size", &l->hidden)) || (status = opt(o, "num_hidden_layers", &l->layers)) ||
         (status = opt(o, "num_attention_heads", &l->heads)) || (status = opt(o, "num_key_value_heads", &l->kv_heads)) ||
+        (status = opt(o, "head_dim", &l->head)) || (status = never(o, "attention_bias")) || (status = never(o, "mlp_bias")) ||
         (status = opt_float(o, "rms_norm_eps", &l->eps)) || (status = opt_float(o, "rope_theta", &l->theta)))
         return status;
-    rope = json_find(o, "rope_parameters");
-    return rope && json_type(rope) == JSON_OBJECT ? opt_float(rope, "rope_theta", &l->theta) : 0;
+    if ((status = only(o, "hidden_act", silu)) < 0)
+        return status;
+    status = read_rope(l, json_find(o, "rope_scaling"));
+    return status ? status : read_rope(l, json_find(o, "rope_parameters"));
 }
 
 static int read_vision(struct vit_config *v, const struct json *o)
 {
-    int64_t ratio = 0;
+    static const char *const gelu[] = { "gelu", "gelu_erf", "gelu_tanh", "gelu_pytorch_tanh", "gelu_new", NULL };
+    static const char *const whole[] = { "same", "cls_patch", NULL }; /* there is no class token to drop */
+    double ratio = 4;
+    int64_t select = -1;
     int status;
 
     if (!o)
@@ -90,11 +134,23 @@ static int read_vision(struct vit_config *v, const struct json *o)
         (status = opt(o, "layers", &v->layers)) || (status = opt(o, "heads", &v->heads)) ||
         (status = opt_float(o, "ln_eps", &v->eps)))
         return status;
-    v->hidden = 4 * v->width;
-    if ((status = opt(o, "mlp_ratio", &ratio)))
+    if ((status = json_opt_number(o, "mlp_ratio", 1e-3, 1024, &ratio)) ||
+        (status = json_opt_int(o, "select_layer", -1024, 1024, &select)))
         return status;
-    if (ratio)
-        v->hidden = ratio * v->width;
+    v->hidden = (int64_t)(ratio * (double)v->width);
+    /* From the end if not above 0: -1 is all layers, -2 all but the last. What is left out is not in
+     * the file either, and the final norm follows what is there. */
+    select = select > 0 ? select : v->layers + select + 1;
+    if (select < 1)
+        return json_fail(o, "select_layer leaves no layer of %lld", (long long)v->layers);
+    v->layers = select < v->layers ? select : v->layers;
+    if ((status = only(o, "select_feature", whole)) < 0)
+        return status;
+    for (int i = 0; i < 2; i++) { /* two places where it may be said */
+        if ((status = only(o, i ? "hidden_act" : "act", gelu)) < 0)
+            return status;
+        v->tanh |= status > 1;
+    }
     return 0;
 }
 
@@ -127,9 +183,9 @@ static int check(const struct janus_config *c, const struct json *root)
     const struct vit_config *v = &c->vision;
     const struct codec_config *k = &c->codec;
 
-    if (l->width % l->heads || l->heads % l->kv_heads || (l->width / l->heads) % 4)
-        return json_fail(root, "language: width %lld, %lld heads and %lld key heads do not fit together", (long long)l->width,
-                         (long long)l->heads, (long long)l->kv_heads);
+    if (!l->head || l->heads % l->kv_heads || l->head % 4)
+        return json_fail(root, "language: width %lld, %lld heads of %lld (a multiple of 4) and %lld key heads do not fit together",
+                         (long long)l->width, (long long)l->heads, (long long)l->head, (long long)l->kv_heads);
     if (v->image % v->patch || v->width % v->heads || (v->width / v->heads) % 4 || v->image / v->patch > 256)
         return json_fail(root, "vision: image %lld, patch %lld, width %lld and %lld heads do not fit together",
                          (long long)v->image, (long long)v->patch, (long long)v->width, (long long)v->heads);
@@ -188,5 +244,7 @@ int janus_config_read(struct janus_config *c, const struct json *root)
     }
     if (!c->language.kv_heads)
         c->language.kv_heads = c->language.heads;
+    if (!c->language.head && c->language.width % c->language.heads == 0)
+        c->language.head = c->language.width / c->language.heads;
     return status ? status : check(c, root);
 }

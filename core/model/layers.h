@@ -37,7 +37,7 @@ static inline tain_tensor *then(tain_tensor *x, tain_tensor *y)
 /* ---- The language model (llama.c) ---- */
 
 struct llama_config {
-    int64_t vocabulary, width, hidden, layers, heads, kv_heads;
+    int64_t vocabulary, width, hidden, layers, heads, kv_heads, head; /* head: numbers of one */
     float eps, theta;
 };
 
@@ -77,6 +77,7 @@ void llama_cache_free(struct llama_cache *cache);
 struct vit_config {
     int64_t image, patch, width, layers, heads, hidden;
     float eps;
+    bool tanh; /* gelu by its tanh approximation */
 };
 
 struct vit_layer {

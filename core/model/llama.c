@@ -16,7 +16,7 @@
 
 int llama_declare(struct weights *w, struct llama *m, const struct llama_config *c, const char *prefix, const char *head)
 {
-    int64_t D = c->width, hd = D / c->heads, kv = c->kv_heads * hd;
+    int64_t D = c->width, q_rows = c->heads * c->head, kv = c->kv_heads * c->head;
     float in = 1 / sqrtf((float)D), out = in / sqrtf(2 * (float)c->layers);
 
     m->config = *c;
@@ -35,9 +35,9 @@ int llama_declare(struct weights *w, struct llama *m, const struct llama_config 
         snprintf(g, sizeof(g), "%smlp.gate_proj.weight", p);
         snprintf(u, sizeof(u), "%smlp.up_proj.weight", p);
         weight_declare(w, &l->norm1, WEIGHT_ONES, 0, D, 1, "%sinput_layernorm.weight", p);
-        l->qkv.w = weight_declare_parts(w, &l->qkv.weight, WEIGHT_MATRIX, in, D, 3, (int64_t[]){ D, kv, kv },
+        l->qkv.w = weight_declare_parts(w, &l->qkv.weight, WEIGHT_MATRIX, in, D, 3, (int64_t[]){ q_rows, kv, kv },
                                         (const char *[]){ q, k, v });
-        dense_declare(w, &l->o, false, out, D, D, "%sself_attn.o_proj", p);
+        dense_declare(w, &l->o, false, out, D, q_rows, "%sself_attn.o_proj", p);
         weight_declare(w, &l->norm2, WEIGHT_ONES, 0, D, 1, "%spost_attention_layernorm.weight", p);
         l->gate_up.w = weight_declare_parts(w, &l->gate_up.weight, WEIGHT_MATRIX, in, D, 2,
                                             (int64_t[]){ c->hidden, c->hidden }, (const char *[]){ g, u });
@@ -57,7 +57,7 @@ void llama_close(struct llama *m)
 struct llama_cache *llama_cache_new(tain_device *d, const struct llama_config *c, int64_t batch, int64_t room)
 {
     struct llama_cache *cache = base_alloc(1, sizeof(*cache));
-    int64_t shape[4] = { batch, room, c->kv_heads, c->width / c->heads };
+    int64_t shape[4] = { batch, room, c->kv_heads, c->head };
 
     if (!cache)
         return NULL;
@@ -97,7 +97,7 @@ void llama_cache_free(struct llama_cache *cache)
 /* Adds keys and values of a packed [B, T, (H + 2 KV) D] to layer i of the cache. */
 static int append(struct llama_cache *cache, int i, const struct llama_config *c, tain_tensor *qkv)
 {
-    int64_t B = qkv->shape[0], T = qkv->shape[1], wide = qkv->shape[2], D = c->width / c->heads, kv = c->kv_heads * D, x, y;
+    int64_t B = qkv->shape[0], T = qkv->shape[1], wide = qkv->shape[2], D = c->head, kv = c->kv_heads * D, x, y;
     struct { uint32_t n, T, wide, skip, kv, room, used; } p = {
         (uint32_t)(B * T * kv / 4), (uint32_t)T, (uint32_t)(wide / 4), (uint32_t)(c->heads * D / 4), (uint32_t)(kv / 4),
         (uint32_t)cache->room, (uint32_t)cache->used,
@@ -114,7 +114,7 @@ static int append(struct llama_cache *cache, int i, const struct llama_config *c
 /* Attention of new tokens to all that the cache holds. */
 static tain_tensor *attend_cached(struct llama_cache *cache, int i, const struct llama_config *c, tain_tensor *qkv, tain_tensor *rule)
 {
-    int64_t B = qkv->shape[0], T = qkv->shape[1], wide = qkv->shape[2], D = c->width / c->heads;
+    int64_t B = qkv->shape[0], T = qkv->shape[1], wide = qkv->shape[2], D = c->head;
     tain_tensor *q = view_make(qkv, 4, (int64_t[]){ B, T, c->heads, D }, (int64_t[]){ T * wide, wide, D, 1 }, qkv->offset);
     tain_tensor *k = view_part(cache->k[i], 1, 0, cache->used + T), *v = view_part(cache->v[i], 1, 0, cache->used + T), *y = NULL;
 
@@ -139,7 +139,7 @@ static tain_tensor *attend(const struct weights *w, const struct llama *m, int i
 
     h = then(h, dense_run(w, &l->qkv, h, GEMM_NONE));
     if (h)
-        h = then(h, tain_rope_qkv(h, positions, (int32_t)c->heads, (int32_t)c->kv_heads, (int32_t)(c->width / c->heads), c->theta));
+        h = then(h, tain_rope_qkv(h, positions, (int32_t)c->heads, (int32_t)c->kv_heads, (int32_t)c->head, c->theta));
     if (h && cache)
         h = then(h, append(cache, i, c, h) ? NULL : attend_cached(cache, i, c, h, rule));
     else if (h)

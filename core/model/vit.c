@@ -87,7 +87,7 @@ tain_tensor *vit_run(const struct weights *w, const struct vit *m, tain_tensor *
         if (!x)
             return NULL;
         h = tain_layer_norm(x, l->norm2, l->norm2_bias, c->eps);
-        h = then(h, dense_run(w, &l->fc1, h, GEMM_GELU));
+        h = then(h, dense_run(w, &l->fc1, h, c->tanh ? GEMM_GELU_TANH : GEMM_GELU));
         h = then(h, dense_run(w, &l->fc2, h, GEMM_NONE));
         x = then(x, h ? then(h, tain_add(x, h)) : NULL);
     }

@@ -106,8 +106,7 @@ expect("cd " .. folder .. "; $tain m.lua", 1, "s.lua:1: unexpected symbol")
 write("b.lua", string.dump(function() end))
 expect("$tain " .. folder .. "/b.lua", 1, "wrong mode")
 
--- tain check: this machine; a folder that is whole, and one that is not.
-expect("$tain check", 0, "gradients: ")
+-- tain check: a folder that is whole, and one that is not. (golden.lua: the rest)
 expect("$tain check a b", 2, "one folder")
 expect("$tain check /nonexistent", 1, "WRONG   /nonexistent/config.json: No such file")
 write("inner/config.json", '{"model_type":"toy"}')

@@ -19,11 +19,12 @@ local function read(path)
   return text
 end
 
--- Layers: base, gpu, tensor, op, model, train, host; io needs base and tensor only.
+-- Layers: base, gpu, tensor, op, model, train, check, host; io needs base and tensor only.
 local above = {
   base = "base", gpu = "base gpu", tensor = "base gpu tensor", io = "base tensor io",
   op = "base gpu tensor op", model = "base gpu tensor op io model",
   train = "base gpu tensor op io model train", host = "base host",
+  check = "base gpu tensor op io model train check",
 }
 local owner = { ["vulkan"] = "gpu", ["lua.h"] = "host", ["lauxlib.h"] = "host", ["stb_image"] = "io" }
 local wrong = {}

@@ -1,10 +1,17 @@
---- tain check: whether this machine computes, and whether a folder holds a whole model.
+--- tain check: whether this machine computes what it should.
 ---
---- Nothing is loaded. What goes wrong with models is nearly always a download that did not end or a
---- file that is missing, and a table of contents beside a file's length shows both.
+--- Without a folder, every operation is compared with a loop in double precision, and the small
+--- models inside the program with what was recorded of them. A folder of recorded runs is compared
+--- in the same way, whatever sizes it states.
+---
+--- Of a model's folder nothing is loaded. What goes wrong with models is nearly always a download
+--- that did not end or a file that is missing, and a table of contents beside a file's length shows
+--- both.
 
 local ffi = require "ffi"
+local golden = require "tain.golden"
 local json = require "tain.json"
+local files = require "tain.files"
 local tain = require "tain.init"
 
 local wrong = 0
@@ -12,36 +19,6 @@ local wrong = 0
 local function say(ok, format, ...)
   if not ok then wrong = wrong + 1 end
   print((ok and "ok      " or "WRONG   ") .. format:format(...))
-end
-
-local function close(a, b)
-  return math.abs(a - b) <= 1e-4 * math.max(1, math.abs(b))
-end
-
--- A little arithmetic and its gradient, against the same in Lua.
-local function check_device()
-  say(true, "%s", tain.device())
-  local random = tain.random(1)
-  local rows, want = {}, 0
-  for i = 1, 64 do
-    rows[i] = {}
-    for j = 1, 129 do
-      local x = 4 * random:uniform() - 2
-      rows[i][j] = x
-      want = want + x / (1 + math.exp(-x))
-    end
-  end
-  local x = tain.tensor(rows, { grad = true })
-  local got = tain.backward(function() return x:silu():sum() end)
-  say(close(got, want), "arithmetic: %.6g, expected %.6g", got, want)
-  local slope, value = x:grad():numbers()[1], rows[1][1]
-  local s = 1 / (1 + math.exp(-value))
-  say(close(slope, s + value * s * (1 - s)), "gradients: %.6g, expected %.6g", slope,
-    s + value * s * (1 - s))
-  local a, b = tain.tensor { { 1, 2 }, { 3, 4 } }, tain.tensor { { 5, 6 }, { 7, 8 } }
-  local product = a:matmul(b):numbers()
-  say(product[1] == 19 and product[4] == 50, "products: %g and %g, expected 19 and 50", product[1],
-    product[4])
 end
 
 local widths = {
@@ -180,16 +157,59 @@ local function check_folder(folder)
   say(tokenizer, "%s", tokenizer or "there is no tokenizer.json, tokenizer.model or vocab.json")
 end
 
+-- Compares one thing and prints its lines. Gives its worst error, math.huge if it could not end.
+local function compare(name, fn)
+  if name then print(name) end
+  local worst, lines, problem = fn()
+  io.write(lines)
+  if problem then io.stderr:write("tain: ", problem, "\n") end
+  io.stdout:flush()
+  return problem and math.huge or worst
+end
+
+-- Compares everything, prints the last line and gives the exit code.
+local function compare_all(list)
+  local worst, failed = 0, false
+  for _, one in ipairs(list) do
+    if one.problem then
+      io.stderr:write("tain: ", one.problem, "\n")
+      failed = true
+    else
+      worst = math.max(worst, compare(one.name, one.run))
+    end
+  end
+  print(("worst %.2e"):format(worst))
+  return worst <= golden.LIMIT and not failed and 0 or 1
+end
+
+local function check_folder_of_any_kind(folder)
+  local list = files.folder_exists(folder) and golden.find(folder) or {}
+  if #list > 0 then return compare_all(list) end
+  wrong = 0
+  if files.folder_exists(folder) and not exists(folder .. "/config.json") then
+    io.stderr:write("tain: ", folder, ": neither a model's folder, which has a config.json, nor "
+      .. "recorded runs of a kind that is known: ", golden.kinds, "\n")
+    return 1
+  end
+  check_folder(folder)
+  return wrong == 0 and 0 or 1
+end
+
 return {
   usage = "[FOLDER]",
-  about = "whether this machine computes, or whether a folder holds a whole model",
+  about = "whether this machine computes what it should, or agrees with the runs in FOLDER",
   run = function(arguments)
     if #arguments > 1 then
       io.stderr:write("tain: check takes one folder\n")
       return 2
     end
-    wrong = 0
-    if arguments[1] then check_folder((arguments[1]:gsub("/+$", ""))) else check_device() end
-    return wrong == 0 and 0 or 1
+    if arguments[1] then
+      return check_folder_of_any_kind((arguments[1]:gsub("(.)/+$", "%1")))
+    end
+    print(tain.device())
+    return compare_all {
+      { name = "operations", run = golden.ops },
+      { name = "models", run = golden.builtin },
+    }
   end,
 }

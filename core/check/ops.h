@@ -1,0 +1,42 @@
+/* ops.h - what a check of one operation is: shapes, the call, and a plain loop in double precision.
+ */
+#ifndef TAIN_CHECK_OPS_H
+#define TAIN_CHECK_OPS_H
+
+#include "tensor/tensor.h"
+
+enum { CHECK_INPUTS = 4, CHECK_SHAPES = 3 };
+
+/* Numbers on the host; row-major. */
+struct check_value {
+    int dims;
+    int64_t shape[TENSOR_DIMS], count;
+    double *at;
+};
+
+struct check_input {
+    int dims;
+    int64_t shape[4];
+    float low, high; /* both 0: -2 to 2; of ints, low to high - 1 */
+};
+
+struct check_op {
+    const char *name;
+    int inputs, ints;  /* how many; bit i: input i holds whole numbers */
+    tain_tensor *(*run)(tain_tensor *const *in, const double *with);
+    /* check_shape() on out first. */
+    void (*want)(const struct check_value *in, struct check_value *out, const double *with);
+    bool no_grad;
+    struct check_case {
+        struct check_input in[CHECK_INPUTS];
+        double with[4]; /* for both functions */
+    } cases[CHECK_SHAPES]; /* where there are fewer, in[0].dims is 0 */
+};
+
+extern const struct check_op check_op_table[];
+extern const int check_op_count;
+
+/* Gives out a shape, and room that is cleared; out->at is NULL if there is none. */
+void check_shape(struct check_value *out, int dims, const int64_t *shape);
+
+#endif

@@ -1,0 +1,125 @@
+--- Recorded runs of reference implementations: what a folder holds, and how to compare it.
+---
+--- A kind is recognised by the files it consists of. Each comparison gives lines and the worst
+--- error; see core/check for what an error is.
+
+local ffi = require "ffi"
+local check = require "tain.check"
+local device = require "tain.device"
+local files = require "tain.files"
+local json = require "tain.json"
+
+local C = ffi.C
+local golden = {}
+
+--- The greatest error that counts as agreement, in f32.
+golden.LIMIT = 1e-4
+
+-- Calls one of C's checks. Gives the worst error, and the lines; a sentence if it could not end.
+local function run(name, ...)
+  local lines = ffi.new("const char *[1]")
+  local arguments = { ... }
+  arguments[#arguments + 1] = lines
+  local worst = C[name](unpack(arguments))
+  local text = lines[0] ~= nil and ffi.string(lines[0]) or ""
+  return tonumber(worst), text, worst < 0 and ffi.string(C.tain_error()) or nil
+end
+
+--- Every operation on this device.
+--- @return number worst, string lines, string? problem
+function golden.ops()
+  return run("tain_check_ops", device.handle())
+end
+
+--- The recorded runs inside the program.
+--- @return number worst, string lines, string? problem
+function golden.builtin()
+  return run("tain_check_builtin", device.handle())
+end
+
+-- ---- What there is ----
+
+local function read_json(path)
+  local value, problem = json.decode(files.read(path, 2 ^ 24))
+  if problem then return nil, path .. ": " .. problem end
+  return value
+end
+
+-- Kinds that a recorded run of a model may be of, by the first word of its "model".
+local models = {
+  janus = function(path) return run("tain_check_golden", device.handle(), path) end,
+}
+
+local function known(list)
+  local names = {}
+  for name in pairs(list) do names[#names + 1] = name end
+  table.sort(names)
+  return table.concat(names, ", ")
+end
+
+local function model(folder, name)
+  local path = folder .. "/" .. name
+  local root, problem = read_json(path .. ".json")
+  if not root then return { name = name, problem = problem } end
+  local kind = type(root.model) == "string" and root.model:match("^%S+")
+    or type(root.vq) == "table" and type(root.language) == "table" and "janus" or "nameless"
+  if models[kind] then return { name = name, run = function() return models[kind](path) end } end
+  return { name = name, problem = ("%s: a recorded run of \"%s\", which is not a model that tain "
+    .. "can run; it can run: %s"):format(path, check.show(root.model):gsub('"', ""),
+    known(models)) }
+end
+
+-- Each takes the folder and a set of the names in it, and adds what it recognises to the list.
+local recognise = {}
+
+-- NAME.json, NAME.weights.safetensors, NAME.io.safetensors: any number of them.
+function recognise.models(folder, names, list)
+  for name in pairs(names) do
+    local base = name:match("^(.+)%.io%.safetensors$")
+    if base and names[base .. ".json"] then list[#list + 1] = model(folder, base) end
+  end
+end
+
+-- A run in the layout of a published model's folder.
+function recognise.port(folder, names, list)
+  if names["info.json"] and names["io.safetensors"] then
+    local info = read_json(folder .. "/info.json") or {}
+    list[#list + 1] = { name = folder, problem = ("%s: a recorded run of \"%s\" under the names of "
+      .. "a port, which tain does not read; it can compare: %s"):format(folder,
+      tostring(info.model), golden.kinds) }
+  end
+end
+
+function recognise.losses(folder, names, list)
+  if names["losses.json"] then
+    list[#list + 1] = { name = "losses", run = function()
+      return require("tain.golden.losses")(read_json(folder .. "/losses.json"))
+    end }
+  end
+end
+
+golden.kinds = "runs of janus, losses"
+
+--- What can be compared in a folder, and in those below it.
+---
+--- @param folder string
+--- @return table[] # { name =, run = function() → worst, lines, problem } or { name =, problem = }
+function golden.find(folder)
+  local names, below, list = {}, {}, {}
+  for _, name in ipairs(files.list(folder)) do
+    names[name] = true
+    if C.tain_folder_exists(folder .. "/" .. name) then below[#below + 1] = name end
+  end
+  for _, fn in pairs(recognise) do fn(folder, names, list) end
+  table.sort(list, function(a, b) return a.name < b.name end)
+  if #list == 0 or not names["info.json"] then   -- a folder with an info.json is one thing
+    for _, name in ipairs(below) do
+      for _, one in ipairs(golden.find(folder .. "/" .. name)) do
+        list[#list + 1] = one
+      end
+    end
+  end
+  return list
+end
+
+return golden
