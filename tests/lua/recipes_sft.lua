@@ -1,4 +1,5 @@
---- recipes/sft: end to end, and killed with -9 again and again, to the same bytes.
+--- recipes/sft: end to end, and killed with -9 again and again, to the same bytes. TAIN_KILLS=50 for
+--- more kills than the few of every day; TAIN_SEED for other moments.
 local t = require "expect"
 local recipe = require "recipe"
 local tain = require "tain"
@@ -6,7 +7,9 @@ local tain = require "tain"
 recipe.prompts(8, 8)
 local arguments = "{m} --prompts {}/train.jsonl --heldout {}/heldout.jsonl --judge blocks --images 3 "
   .. "--epochs 2 --batch 4 --every 2 --lr 1e-3 --out {}/%s"
+local whole = os.time()
 local said = recipe.run("sft", arguments:format "whole")
+whole = os.time() - whole + 1
 t.that(said:find("epoch 2", 1, true) and said:find("drawn right", 1, true), said)
 local kinds = {}
 for _, event in ipairs(tain.jsonl(recipe.folder .. "/whole/events.jsonl")) do
@@ -16,17 +19,18 @@ t.equal({ kinds.candidate, kinds.probe, kinds.pool }, { 24, 24, 1 })
 t.that(kinds.step >= 4 and kinds.evaluate == 27 and kinds.checkpoint >= 2)
 tain.load(recipe.folder .. "/whole/model")
 
--- Killed at places that the clock chooses.
+-- Killed at random moments, as long as it was never killed often enough; then it may end.
 local killing = arguments:gsub("{m}", "--model " .. recipe.model):gsub("{}", recipe.folder)
-local first, kills = "", 0
-for i, seconds in ipairs { 0.5, 2, 3, 1.2, 2.5, 4 } do
-  local _, code = recipe.sh(("timeout -s KILL %s $tain recipes/sft.lua %s %s"):format(seconds,
-    killing:format "killed", first))
+local random = tain.random(tonumber(os.getenv "TAIN_SEED") or 1)
+local first, kills, wanted = "", 0, tonumber(os.getenv "TAIN_KILLS") or 5
+for _ = 1, 3 * wanted do
+  if kills == wanted then break end
+  local _, code = recipe.sh(("timeout -s KILL %.2f $tain recipes/sft.lua %s %s"):format(
+    (0.03 + 0.5 * random:uniform()) * whole, killing:format "killed", first))
+  t.that(code == 137 or code == 0, "it ended with " .. code)
   kills = kills + (code == 137 and 1 or 0)
-  if code == 0 then break end
-  if recipe.sh(("test -d %s/killed && echo yes"):format(recipe.folder)):find "yes" then
-    first = "--resume"
-  end
+  if code == 0 then recipe.sh(("rm -rf %s/killed"):format(recipe.folder)) end   -- the end: from the start
+  first = recipe.sh(("test -d %s/killed && echo yes"):format(recipe.folder)):find "yes" and "--resume" or ""
 end
 t.that(kills > 0, "it was never killed")
 recipe.sh(("$tain recipes/sft.lua %s %s"):format(killing:format "killed", first))
