@@ -162,7 +162,9 @@ static int run(struct op_call *c, const struct attn *a, const char *name, uint32
                int count, unsigned writes, const void *params, size_t bytes, int64_t rows, int64_t head_rows)
 {
     uint32_t parts = parts_of(c, a->q->shape[3]), own = gpu_info(c->device->gpu)->lanes / parts;
-    uint32_t step = parts > 1 ? (name[1] == 'k' ? 1 : 2) : a->q->shape[3] > 128 ? 2 : 4;
+    /* On GPUs forward takes two rows at a time; backward holds more for each, and takes one: with two,
+     * heads of 64 and 128 do not fit into the registers of an RX 7900 (tests/gpu/radv). */
+    uint32_t step = parts > 1 ? (name[0] == 'd' ? 1 : 2) : a->q->shape[3] > 128 ? 2 : 4;
     uint32_t constants[6] = { (uint32_t)a->q->shape[3], rules(c), add, lse, step, parts };
 
     return op_dispatch(c->device, op_pipeline(c->device, 0, constants, 6, "attention.%s", name), t, count, writes, params,
