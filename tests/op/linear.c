@@ -1,0 +1,260 @@
+/* Linear layers: weights in 16 bits, activations, and adapters: beside each other, at odd rows, over each
+ * other, with all else frozen. */
+#include "op/check_op.h"
+#include "op/matmul.h"
+
+static tain_tensor *run(tain_tensor *const *in, const double *with)
+{
+    (void)with;
+    return tain_linear(in[0], in[1], in[2]);
+}
+
+static void reference(const struct check_value *in, struct check_value *out, const double *with)
+{
+    int64_t K = in[1].shape[1], N = in[1].shape[0], M = in[0].count / K, shape[TENSOR_DIMS];
+
+    (void)with;
+    memcpy(shape, in[0].shape, sizeof(shape));
+    shape[in[0].dims - 1] = N;
+    check_shape(out, in[0].dims, shape);
+    for (int64_t m = 0; m < M; m++)
+        for (int64_t n = 0; n < N; n++) {
+            double s = in[2].at ? in[2].at[n] : 0;
+            for (int64_t k = 0; k < K; k++)
+                s += in[0].at[m * K + k] * in[1].at[n * K + k];
+            out->at[m * N + n] = s;
+        }
+}
+
+/* Inputs: x, weight, A and B of up to two adapters; with: their rows and their scales. */
+static tain_tensor *adapted(tain_tensor *const *in, const double *with, int count)
+{
+    struct linear_adapters a = {
+        count, { in[2], count > 1 ? in[4] : NULL }, { in[3], count > 1 ? in[5] : NULL },
+        { (int32_t)with[0], (int32_t)with[1] }, { (float)with[2], (float)with[3] },
+    };
+
+    return op_linear(in[0], in[1], NULL, GEMM_NONE, &a);
+}
+
+static tain_tensor *run_one(tain_tensor *const *in, const double *with)
+{
+    return adapted(in, with, 1);
+}
+
+static tain_tensor *run_two(tain_tensor *const *in, const double *with)
+{
+    return adapted(in, with, 2);
+}
+
+static void add_adapter(const struct check_value *in, int i, struct check_value *out, const double *with)
+{
+    const struct check_value *A = &in[2 + 2 * i], *B = &in[3 + 2 * i];
+    int64_t K = A->shape[1], rank = A->shape[0], own = B->shape[0], N = in[1].shape[0];
+
+    for (int64_t m = 0; K && m < in[0].count / K; m++)
+        for (int64_t r = 0; r < rank; r++) {
+            double u = 0;
+            for (int64_t k = 0; k < K; k++)
+                u += (float)with[2 + i] * in[0].at[m * K + k] * A->at[r * K + k];
+            for (int64_t n = 0; n < own; n++)
+                out->at[m * N + (int64_t)with[i] + n] += u * B->at[n * rank + r];
+        }
+}
+
+static void plain(const struct check_value *in, struct check_value *out, const double *with)
+{
+    reference((struct check_value[]){ in[0], in[1], { 0 } }, out, with);
+}
+
+static void reference_one(const struct check_value *in, struct check_value *out, const double *with)
+{
+    plain(in, out, with);
+    add_adapter(in, 0, out, with);
+}
+
+static void reference_two(const struct check_value *in, struct check_value *out, const double *with)
+{
+    reference_one(in, out, with);
+    add_adapter(in, 1, out, with);
+}
+
+/* A linear layer with its activation, against the activation by itself. */
+static void check_activation(tain_device *d)
+{
+    tain_tensor *(*const act[])(tain_tensor *) = { NULL, tain_silu, tain_gelu, tain_gelu_tanh };
+    float xs[5 * 8], ws[12 * 8], bs[12], a[60], b[60];
+
+    for (int i = 0; i < 40; i++)
+        xs[i] = check_uniform(-2, 2);
+    for (int i = 0; i < 96; i++)
+        ws[i] = check_uniform(-1, 1);
+    for (int i = 0; i < 12; i++)
+        bs[i] = check_uniform(-1, 1);
+    tain_tensor *x = tensor_from(d, TAIN_F32, 2, (int64_t[]){ 5, 8 }, xs), *w = tensor_from(d, TAIN_F32, 2, (int64_t[]){ 12, 8 }, ws);
+    tain_tensor *bias = tensor_from(d, TAIN_F32, 1, (int64_t[]){ 12 }, bs), *plain = tain_linear(x, w, bias);
+    for (int i = GEMM_SILU; i <= GEMM_GELU_TANH; i++) {
+        tain_tensor *want = act[i](plain), *y = op_linear(x, w, bias, (enum gemm_activation)i, NULL);
+        CHECK(want && y);
+        CHECK_INT(tain_tensor_read(want, a, 60), 0);
+        CHECK_INT(tain_tensor_read(y, b, 60), 0);
+        for (int k = 0; k < 60; k++)
+            CHECK_CLOSE(a[k], b[k], 2e-6);
+        tensor_unref(want);
+        tensor_unref(y);
+    }
+    tensor_unref(plain);
+    tensor_unref(bias);
+    tensor_unref(w);
+    tensor_unref(x);
+}
+
+static tain_tensor *random_tensor(tain_device *d, int64_t rows, int64_t columns, float *keep)
+{
+    int64_t n = rows * columns;
+    float *f = keep ? keep : malloc((size_t)n * 4);
+    tain_tensor *t;
+
+    for (int64_t i = 0; i < n; i++)
+        f[i] = check_uniform(-1, 1);
+    t = tensor_from(d, TAIN_F32, 2, (int64_t[]){ rows, columns }, f);
+    CHECK(t);
+    if (!keep)
+        free(f);
+    return t;
+}
+
+/* q, k and v side by side, each with its adapter, and a bias: against three layers by themselves. Only
+ * adapters are trained, as in fine-tuning; x is the first activation and has no gradient. */
+static void check_three(tain_device *d)
+{
+    enum { ROWS = 10, IN = 12, RANK = 3 };
+    static const int64_t own[3] = { 8, 5, 6 }, at[3] = { 0, 8, 13 };
+    float ws[19 * IN], bs[19], got[ROWS * 19], want[ROWS * 8], grads[2][2][3][IN * RANK];
+    tain_tensor *x = random_tensor(d, ROWS, IN, NULL), *w = random_tensor(d, 19, IN, ws), *bias = random_tensor(d, 19, 1, bs), *flat;
+    struct linear_adapters a = { 3, { NULL }, { NULL }, { 0, 8, 13 }, { 2, 0.5f, -1 } };
+
+    flat = tain_reshape(bias, 1, (int64_t[]){ 19 });
+    for (int i = 0; i < 3; i++) {
+        a.a[i] = random_tensor(d, RANK, IN, NULL);
+        a.b[i] = random_tensor(d, own[i], RANK, NULL);
+        CHECK(!tain_tensor_want_grad(a.a[i], true) && !tain_tensor_want_grad(a.b[i], true));
+    }
+    for (int apart = 0; apart < 2; apart++) {
+        tain_tensor *y = NULL, *loss = NULL, *s, *t;
+        CHECK_INT(tain_tape_begin(d), 0);
+        if (!apart) {
+            CHECK((y = op_linear(x, w, flat, GEMM_NONE, &a)));
+            CHECK_INT(tain_tensor_read(y, got, ROWS * 19), 0);
+            s = tain_square(y);
+            loss = tain_sum(s);
+            tensor_unref(s);
+        }
+        for (int i = 0; i < 3 && apart; i++) {
+            struct linear_adapters single = { 1, { a.a[i] }, { a.b[i] }, { 0 }, { a.scale[i] } };
+            tain_tensor *wi = tensor_from(d, TAIN_F32, 2, (int64_t[]){ own[i], IN }, ws + at[i] * IN);
+            tain_tensor *bi = tensor_from(d, TAIN_F32, 1, &own[i], bs + at[i]);
+            CHECK((y = op_linear(x, wi, bi, GEMM_NONE, &single)));
+            CHECK_INT(tain_tensor_read(y, want, ROWS * own[i]), 0);
+            for (int64_t k = 0; k < ROWS * own[i]; k++)
+                CHECK_CLOSE(got[k / own[i] * 19 + at[i] + k % own[i]], want[k], 1e-5);
+            s = tain_square(y);
+            t = tain_sum(s);
+            tensor_unref(s);
+            tensor_unref(y);
+            tensor_unref(wi);
+            tensor_unref(bi);
+            s = loss ? tain_add(loss, t) : tensor_ref(t);
+            tensor_unref(t);
+            tensor_unref(loss);
+            loss = s;
+            y = NULL;
+        }
+        CHECK_INT(tain_backward(loss), 0);
+        for (int i = 0; i < 3; i++) {
+            tain_tensor *ga = tain_tensor_grad(a.a[i]), *gb = tain_tensor_grad(a.b[i]);
+            CHECK_INT(tain_tensor_read(ga, grads[apart][0][i], RANK * IN), 0);
+            CHECK_INT(tain_tensor_read(gb, grads[apart][1][i], own[i] * RANK), 0);
+            tensor_unref(ga);
+            tensor_unref(gb);
+            CHECK(!tain_tensor_want_grad(a.a[i], false) && !tain_tensor_want_grad(a.b[i], false));
+            CHECK(!tain_tensor_want_grad(a.a[i], true) && !tain_tensor_want_grad(a.b[i], true));
+        }
+        tensor_unref(y);
+        tensor_unref(loss);
+        tain_tape_end(d);
+    }
+    for (int i = 0; i < 3; i++) {
+        for (int k = 0; k < RANK * IN; k++)
+            CHECK_CLOSE(grads[0][0][i][k], grads[1][0][i][k], 1e-4);
+        for (int k = 0; k < own[i] * RANK; k++)
+            CHECK_CLOSE(grads[0][1][i][k], grads[1][1][i][k], 1e-4);
+        tensor_unref(a.a[i]);
+        tensor_unref(a.b[i]);
+    }
+    tensor_unref(x);
+    tensor_unref(w);
+    tensor_unref(bias);
+    tensor_unref(flat);
+}
+
+static void check_refused(tain_device *d)
+{
+    tain_tensor *x = random_tensor(d, 3, 8, NULL), *w = random_tensor(d, 4, 8, NULL), *a = random_tensor(d, 2, 8, NULL);
+    tain_tensor *b = random_tensor(d, 3, 2, NULL), *odd = random_tensor(d, 4, 2, NULL);
+    struct linear_adapters low = { 1, { a }, { b }, { 2 }, { 1 } }, wrong = { 1, { a }, { w }, { 0 }, { 1 } };
+
+    CHECK(!tain_linear(x, odd, NULL) && strstr(tain_error(), "linear: inner sizes differ: x is [3, 8], weight is [4, 2]"));
+    CHECK(!tain_linear(x, w, a) && strstr(tain_error(), "linear: bias is [2, 8], weight is [4, 8]"));
+    CHECK(!tain_linear(x, NULL, NULL) && strstr(tain_error(), "linear: weight is missing"));
+    CHECK(!op_linear(x, w, NULL, GEMM_NONE, &low));
+    CHECK(strstr(tain_error(), "linear: adapter 1 is [2, 8] and [3, 2] at row 2 of weight [4, 8]"));
+    CHECK(!op_linear(x, w, NULL, GEMM_NONE, &wrong) && strstr(tain_error(), "linear: adapter 1 is [2, 8] and [4, 8]"));
+    tensor_unref(x);
+    tensor_unref(w);
+    tensor_unref(a);
+    tensor_unref(b);
+    tensor_unref(odd);
+}
+
+int main(void)
+{
+    static const struct check_case cases[] = {
+        { .in = { { 2, { 1, 4 } }, { 2, { 4, 4 } }, { 1, { 4 } } } },
+        { .in = { { 3, { 2, 5, 12 } }, { 2, { 20, 12 } }, { 1, { 20 } } } },
+        { .in = { { 3, { 2, 33, 10 } }, { 2, { 6, 10 } }, { 1, { 6 } } } },
+        { .in = { { 2, { 40, 64 } }, { 2, { 72, 64 } }, { 1, { 72 } } } },
+    };
+    static const struct check_case halves[] = {
+        { .in = { { 2, { 9, 16 } }, { 2, { 24, 16 }, -1, 1, TAIN_BF16, true }, { 1, { 24 } } } },
+        { .in = { { 2, { 9, 16 } }, { 2, { 24, 16 }, -1, 1, TAIN_F16, true }, { 1, { 24 } } } },
+        { .in = { { 2, { 5, 6 } }, { 2, { 7, 6 }, -1, 1, TAIN_BF16, true }, { 1, { 7 } } } },
+    };
+    static const struct check_case ones[] = {
+        { .in = { { 2, { 1, 4 } }, { 2, { 4, 4 } }, { 2, { 1, 4 } }, { 2, { 4, 1 } } }, .with = { 0, 0, 1 } },
+        { .in = { { 3, { 2, 5, 16 } }, { 2, { 24, 16 } }, { 2, { 4, 16 } }, { 2, { 8, 4 } } }, .with = { 16, 0, 2 } },
+        { .in = { { 2, { 7, 10 } }, { 2, { 9, 10 } }, { 2, { 3, 10 } }, { 2, { 4, 3 } } }, .with = { 3, 0, -0.5 } },
+        { .in = { { 2, { 17, 20 } }, { 2, { 36, 20 }, -1, 1, TAIN_BF16, true }, { 2, { 8, 20 } }, { 2, { 36, 8 } } }, .with = { 0, 0, 0.25 } },
+        { .in = { { 2, { 6, 8 }, 0, 0, TAIN_F32, true }, { 2, { 12, 8 }, -1, 1, TAIN_F16, true }, { 2, { 2, 8 } }, { 2, { 12, 2 } } }, .with = { 0, 0, 4 } },
+        { .in = { { 2, { 6, 8 } }, { 2, { 12, 8 }, -1, 1, TAIN_F32, true }, { 2, { 2, 8 }, -1, 1, TAIN_F32, true }, { 2, { 12, 2 }, -1, 1, TAIN_F32, true } }, .with = { 0, 0, 4 } },
+        { .in = { { 2, { 0, 4 } }, { 2, { 4, 4 } }, { 2, { 2, 4 } }, { 2, { 4, 2 } } }, .with = { 0, 0, 1 } },
+    };
+    static const struct check_case twos[] = { /* beside each other, with a gap, over each other */
+        { .in = { { 2, { 5, 16 } }, { 2, { 32, 16 } }, { 2, { 4, 16 } }, { 2, { 16, 4 } }, { 2, { 8, 16 } }, { 2, { 16, 8 } } }, .with = { 0, 16, 1, 3 } },
+        { .in = { { 2, { 9, 7 } }, { 2, { 13, 7 } }, { 2, { 1, 7 } }, { 2, { 5, 1 } }, { 2, { 2, 7 } }, { 2, { 6, 2 } } }, .with = { 1, 7, 1, -1 } },
+        { .in = { { 2, { 6, 12 } }, { 2, { 20, 12 } }, { 2, { 3, 12 } }, { 2, { 12, 3 } }, { 2, { 3, 12 } }, { 2, { 16, 3 } } }, .with = { 0, 4, 0.5, 2 } },
+    };
+    tain_device *d = tain_device_open(NULL);
+
+    CHECK(d);
+    CHECK_CASES(d, (&(struct check_op){ "linear", 3, run, reference, 1e-5, 1e-4 }), cases);
+    CHECK_CASES(d, (&(struct check_op){ "linear", 3, run, reference, 1e-5, 1e-4 }), halves);
+    CHECK_CASES(d, (&(struct check_op){ "linear, adapted", 4, run_one, reference_one, 1e-5, 1e-4 }), ones);
+    CHECK_CASES(d, (&(struct check_op){ "linear, adapted twice", 6, run_two, reference_two, 1e-5, 1e-4 }), twos);
+    check_activation(d);
+    check_three(d);
+    check_refused(d);
+    CHECK_INT(tain_device_memory(d, false), 0);
+    tain_device_free(d);
+    return 0;
+}
