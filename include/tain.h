@@ -1146,6 +1146,28 @@ double tain_check_builtin(tain_device *device, const char **lines);
 /// @return the worst error, or -1 on failure
 double tain_check_ops(tain_device *device, const char **lines);
 
+/// Runs a tokenizer against recorded ids, text and bytes.
+///
+/// @param folder the tokenizer's own files, cases.json and decode_cases.json
+/// @param lines receives a line for each thing compared
+/// @return the greatest share that differs, or -1 on failure
+double tain_check_tokenizer(const char *folder, const char **lines);
+
+/// Makes prompts and compares them with recorded ones.
+///
+/// @param path of a file of prompts, which names its tokenizer
+/// @param tokenizers a folder of tokenizers' folders
+/// @param lines receives a line for each thing compared
+/// @return the greatest share that differs, or -1 on failure
+double tain_check_prompts(const char *path, const char *tokenizers, const char **lines);
+
+/// Resizes and frames a picture and compares it with Pillow's bytes.
+///
+/// @param path of a safetensors file: src, and pictures by what they are made by (bicubic.26x16, …)
+/// @param lines receives a line for each picture
+/// @return the greatest share of bytes that differ, or -1 on failure
+double tain_check_pictures(const char *path, const char **lines);
+
 /* ------------------------------------------------------------------- Files */
 
 /// Bytes in memory, with their count.

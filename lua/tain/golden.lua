@@ -98,7 +98,38 @@ function recognise.losses(folder, names, list)
   end
 end
 
-golden.kinds = "runs of janus, losses"
+function recognise.tokenizer(folder, names, list)
+  if names["cases.json"] and names["decode_cases.json"] then
+    list[#list + 1] = { name = folder, run = function()
+      return run("tain_check_tokenizer", folder)
+    end }
+  end
+end
+
+-- Prompts name a tokenizer, which lies in a folder beside theirs.
+function recognise.prompts(folder, names, list)
+  local tokenizers = folder .. "/../tokenizers"
+  for name in pairs(names) do
+    if name:find("%.json$") and files.folder_exists(tokenizers) then
+      local root = read_json(folder .. "/" .. name)
+      if type(root) == "table" and root.cases and root.tokenizer then
+        list[#list + 1] = { name = "prompts of " .. name, run = function()
+          return run("tain_check_prompts", folder .. "/" .. name, tokenizers)
+        end }
+      end
+    end
+  end
+end
+
+function recognise.pictures(folder, names, list)
+  if names["preproc.safetensors"] then
+    list[#list + 1] = { name = "preproc", run = function()
+      return run("tain_check_pictures", folder .. "/preproc.safetensors")
+    end }
+  end
+end
+
+golden.kinds = "runs of janus, tokenizers, prompts, preprocessing, losses"
 
 --- What can be compared in a folder, and in those below it.
 ---
