@@ -1146,6 +1146,14 @@ double tain_check_builtin(tain_device *device, const char **lines);
 /// @return the worst error, or -1 on failure
 double tain_check_ops(tain_device *device, const char **lines);
 
+/// Runs adapters and training against recorded runs of PyTorch and PEFT.
+///
+/// @param device where
+/// @param folder info.json, base.weights.safetensors, forward.safetensors, PEFT's folders, runs of steps
+/// @param lines receives a line for each thing compared
+/// @return the worst error, or -1 on failure
+double tain_check_adapters(tain_device *device, const char *folder, const char **lines);
+
 /// Runs a tokenizer against recorded ids, text and bytes.
 ///
 /// @param folder the tokenizer's own files, cases.json and decode_cases.json

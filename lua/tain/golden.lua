@@ -90,6 +90,14 @@ function recognise.port(folder, names, list)
   end
 end
 
+function recognise.adapters(folder, names, list)
+  if names["info.json"] and names["base.weights.safetensors"] and names["forward.safetensors"] then
+    list[#list + 1] = { name = folder, run = function()
+      return run("tain_check_adapters", device.handle(), folder)
+    end }
+  end
+end
+
 function recognise.losses(folder, names, list)
   if names["losses.json"] then
     list[#list + 1] = { name = "losses", run = function()
@@ -129,7 +137,7 @@ function recognise.pictures(folder, names, list)
   end
 end
 
-golden.kinds = "runs of janus, tokenizers, prompts, preprocessing, losses"
+golden.kinds = "runs of janus, adapters and training, tokenizers, prompts, preprocessing, losses"
 
 --- What can be compared in a folder, and in those below it.
 ---
