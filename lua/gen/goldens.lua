@@ -9,7 +9,8 @@ for i = 2, #arg do
   local name = arg[i]:match("[^/]+$")
   local parts = {}
   for _, part in ipairs { "json", "weights", "io" } do
-    local file = assert(io.open(arg[i] .. (part == "json" and ".json" or "." .. part .. ".safetensors"), "rb"))
+    local ending = part == "json" and ".json" or "." .. part .. ".safetensors"
+    local file = assert(io.open(arg[i] .. ending, "rb"))
     local text = file:read("*a")
     file:close()
     local symbol = ("g%d_%s"):format(i, part)

@@ -7,6 +7,7 @@ local ffi = require "ffi"
 local check = require "tain.check"
 local device = require "tain.device"
 local files = require "tain.files"
+local host = require "tain.host"
 local json = require "tain.json"
 
 local C = ffi.C
@@ -45,7 +46,7 @@ local function read_json(path)
   return value
 end
 
--- Kinds that a recorded run of a model may be of, by the first word of its "model".
+-- Kinds that a recorded run of a model may be of, by the first letters of its "model".
 local models = {
   janus = function(path) return run("tain_check_golden", device.handle(), path) end,
 }
@@ -61,7 +62,7 @@ local function model(folder, name)
   local path = folder .. "/" .. name
   local root, problem = read_json(path .. ".json")
   if not root then return { name = name, problem = problem } end
-  local kind = type(root.model) == "string" and root.model:match("^%S+")
+  local kind = type(root.model) == "string" and root.model:lower():match("^%a+")
     or type(root.vq) == "table" and type(root.language) == "table" and "janus" or "nameless"
   if models[kind] then return { name = name, run = function() return models[kind](path) end } end
   return { name = name, problem = ("%s: a recorded run of \"%s\", which is not a model that tain "
@@ -137,12 +138,69 @@ function recognise.pictures(folder, names, list)
   end
 end
 
-golden.kinds = "runs of janus, adapters and training, tokenizers, prompts, preprocessing, losses"
+-- One line, and the worst error, of a comparison that must be exact.
+local function share(what, wrong, count)
+  local worst = wrong == 0 and 0 or math.max(wrong / count, 1e-3)
+  return worst, ("%-72s %.2e\n"):format(("%s, %d cases"):format(what, count), worst)
+end
+
+-- Event files beside their records in hexadecimal: framing and checksums.
+function recognise.tensorboard(folder, names, list)
+  for name in pairs(names) do
+    if names[name .. ".records.json"] then
+      list[#list + 1] = { name = name, run = function()
+        local record = require("tain.tensorboard").record
+        local records, wrong, at = read_json(folder .. "/" .. name .. ".records.json"), 0, 1
+        local whole = files.read(folder .. "/" .. name)
+        for _, one in ipairs(records) do
+          local made = record((one.payload_hex:gsub("%x%x", function(pair)
+            return string.char(tonumber(pair, 16))
+          end)))
+          if whole:sub(at, at + #made - 1) ~= made then wrong = wrong + 1 end
+          at = at + #made
+        end
+        if at ~= #whole + 1 then wrong = #records end
+        return share("records", wrong, #records)
+      end }
+    end
+  end
+end
+
+-- The blocks world is a recipe: it lies beside the program or is not there.
+function recognise.blocks(folder, names, list)
+  if not (names["scenes.jsonl"] and names["images.safetensors"] and names["texts.json"]) then
+    return
+  end
+  local path = ("recipes/?.lua;%s/recipes/?.lua;%s/../recipes/?.lua"):format(host.folder,
+    host.folder)
+  if not package.searchpath("blocks.vectors", path) then
+    list[#list + 1] = { name = folder, problem = folder .. ": pictures of the blocks world, which "
+      .. "recipes/blocks judges; there is no recipes/ here or beside the program" }
+    return
+  end
+  list[#list + 1] = { name = folder, run = function()
+    local before, first = package.path, nil
+    package.path = path .. ";" .. before
+    local counts = require("blocks.vectors").compare(folder, function(line)
+      first = first or "    first: " .. line .. "\n"
+    end)
+    package.path = before
+    local worst, lines = 0, {}
+    for name, count in require("tain.data").sorted(counts) do   -- how many agree, of how many
+      local one, line = share(name, count[2] - count[1], count[2])
+      worst, lines[#lines + 1] = math.max(worst, one), line
+    end
+    return worst, table.concat(lines) .. (first or "")
+  end }
+end
+
+golden.kinds = "runs of janus, adapters and training, tokenizers, prompts, preprocessing, losses, "
+  .. "TensorBoard's files, the blocks world"
 
 --- What can be compared in a folder, and in those below it.
 ---
 --- @param folder string
---- @return table[] # { name =, run = function() → worst, lines, problem } or { name =, problem = }
+--- @return table[] # { name =, run = function() → worst, lines, problem }, or with `problem` alone
 function golden.find(folder)
   local names, below, list = {}, {}, {}
   for _, name in ipairs(files.list(folder)) do

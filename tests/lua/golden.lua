@@ -23,6 +23,8 @@ end
 passes("", "attention, gradients", "conv2d", "gqa\n", "gen.codes", "group_norm")
 passes("tests/golden/losses", "sigmoid", "one pair")
 passes("tests/golden/tokenizers", "janus_7b: ids, 283 cases", "phi: bytes", "llama_sp: text without")
+passes("tests/golden/tensorboard", "records, 12 cases")
+passes("tests/golden/blocks", "scenes, 400 cases")
 passes("tests/golden/chat", "prompts of vilau.json", "prompts: unconditional ids, 13 cases")
 
 -- A copy whose numbers are wrong is found out; a model of another kind is named.

@@ -1,4 +1,4 @@
---- tain.loss against the published trainers' own values: losses and their gradients by every column.
+--- tain.loss against the published trainers' own values: losses, and gradients by every column.
 
 local tain = require "tain.init"
 
@@ -79,7 +79,7 @@ return function(golden)
     local name = case.loss_type
     both(case, run(name, batch, {
       beta = case.beta,
-      label_smoothing = smooth[name] and case.label_smoothing or nil,   -- the trainer ignores it, too
+      label_smoothing = smooth[name] and case.label_smoothing or nil,   -- ignored there, too
       tau = case.discopop_tau,
       f_divergence = case.f_divergence_type,
       f_alpha = case.f_alpha_divergence_coef,
