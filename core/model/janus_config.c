@@ -183,10 +183,10 @@ static int check(const struct janus_config *c, const struct json *root)
     const struct vit_config *v = &c->vision;
     const struct codec_config *k = &c->codec;
 
-    if (!l->head || l->heads % l->kv_heads || l->head % 4)
-        return json_fail(root, "language: width %lld, %lld heads of %lld (a multiple of 4) and %lld key heads do not fit together",
+    if (!l->head || l->heads % l->kv_heads || l->head % 2)
+        return json_fail(root, "language: width %lld, %lld heads of %lld (an even number) and %lld key heads do not fit together",
                          (long long)l->width, (long long)l->heads, (long long)l->head, (long long)l->kv_heads);
-    if (v->image % v->patch || v->width % v->heads || (v->width / v->heads) % 4 || v->image / v->patch > 256)
+    if (v->image % v->patch || v->width % v->heads || v->image / v->patch > 256)
         return json_fail(root, "vision: image %lld, patch %lld, width %lld and %lld heads do not fit together",
                          (long long)v->image, (long long)v->patch, (long long)v->width, (long long)v->heads);
     if (k->channels % 32 || k->image % (1 << (k->levels - 1)) || k->image > 4096 || k->image < 1)

@@ -57,7 +57,7 @@ void llama_close(struct llama *m)
 struct llama_cache *llama_cache_new(tain_device *d, const struct llama_config *c, int64_t batch, int64_t room)
 {
     struct llama_cache *cache = base_alloc(1, sizeof(*cache));
-    int64_t shape[4] = { batch, room, c->kv_heads, c->head };
+    int64_t shape[4] = { batch, room, c->kv_heads, attention_room(c->head) };
 
     if (!cache)
         return NULL;
@@ -97,7 +97,7 @@ void llama_cache_free(struct llama_cache *cache)
 /* Adds keys and values of a packed [B, T, (H + 2 KV) D] to layer i of the cache. */
 static int append(struct llama_cache *cache, int i, const struct llama_config *c, tain_tensor *qkv)
 {
-    int64_t B = qkv->shape[0], T = qkv->shape[1], wide = qkv->shape[2], D = c->head, kv = c->kv_heads * D, x, y;
+    int64_t B = qkv->shape[0], T = qkv->shape[1], wide = qkv->shape[2], D = attention_room(c->head), kv = c->kv_heads * D, x, y;
     struct { uint32_t n, T, wide, skip, kv, room, used; } p = {
         (uint32_t)(B * T * kv / 4), (uint32_t)T, (uint32_t)(wide / 4), (uint32_t)(c->heads * D / 4), (uint32_t)(kv / 4),
         (uint32_t)cache->room, (uint32_t)cache->used,
@@ -114,14 +114,16 @@ static int append(struct llama_cache *cache, int i, const struct llama_config *c
 /* Attention of new tokens to all that the cache holds. */
 static tain_tensor *attend_cached(struct llama_cache *cache, int i, const struct llama_config *c, tain_tensor *qkv, tain_tensor *rule)
 {
-    int64_t B = qkv->shape[0], T = qkv->shape[1], wide = qkv->shape[2], D = c->head;
+    int64_t B = qkv->shape[0], T = qkv->shape[1], wide = qkv->shape[2], D = attention_room(c->head);
     tain_tensor *q = view_make(qkv, 4, (int64_t[]){ B, T, c->heads, D }, (int64_t[]){ T * wide, wide, D, 1 }, qkv->offset);
     tain_tensor *k = view_part(cache->k[i], 1, 0, cache->used + T), *v = view_part(cache->v[i], 1, 0, cache->used + T), *y = NULL;
 
     if (q && k && v)
-        y = op_attention(q, k, v, rule, true, cache->used, 0);
+        y = op_attention(q, k, v, rule, true, cache->used, 1 / sqrtf((float)c->head));
     if (y)
         y = then(y, view_shape(y, 3, (int64_t[]){ B, T, c->heads * D }));
+    if (y && D != c->head)
+        y = then(y, attention_heads(y, c->heads, c->head));
     tensor_unref(q);
     tensor_unref(k);
     tensor_unref(v);
@@ -140,6 +142,8 @@ static tain_tensor *attend(const struct weights *w, const struct llama *m, int i
     h = then(h, dense_run(w, &l->qkv, h, GEMM_NONE));
     if (h)
         h = then(h, tain_rope_qkv(h, positions, (int32_t)c->heads, (int32_t)c->kv_heads, (int32_t)c->head, c->theta));
+    if (h && cache && c->head % 4)
+        h = then(h, attention_heads(h, c->heads + 2 * c->kv_heads, attention_room(c->head)));
     if (h && cache)
         h = then(h, append(cache, i, c, h) ? NULL : attend_cached(cache, i, c, h, rule));
     else if (h)

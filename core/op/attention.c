@@ -327,11 +327,46 @@ tain_tensor *op_attention(tain_tensor *q, tain_tensor *k, tain_tensor *v, tain_t
     return y;
 }
 
+tain_tensor *attention_heads(tain_tensor *x, int64_t heads, int64_t to)
+{
+    int64_t B = x->shape[0], T = x->shape[1], from = x->shape[2] / heads;
+    tain_tensor *apart = tain_reshape(x, 4, (int64_t[]){ B, T, heads, from }), *other = NULL, *y = NULL;
+
+    if (apart && to > from) {
+        tain_tensor *zeros = tensor_new(x->device, TAIN_F32, 4, (int64_t[]){ B, T, heads, to - from });
+        if (zeros && !tensor_zero(zeros))
+            other = tain_concat((tain_tensor *[]){ apart, zeros }, 2, -1);
+        tensor_unref(zeros);
+    } else if (apart) {
+        other = tain_slice(apart, -1, 0, to);
+    }
+    if (other)
+        y = tain_reshape(other, 3, (int64_t[]){ B, T, heads * to });
+    tensor_unref(apart);
+    tensor_unref(other);
+    return y;
+}
+
 tain_tensor *op_attention_packed(tain_tensor *qkv, int heads, int kv_heads, tain_tensor *rule, bool causal)
 {
     struct attn_params p = { heads, kv_heads, causal, 0, 0 };
+    int64_t all = heads + 2 * kv_heads, size = qkv->dims == 3 && all > 0 && qkv->shape[2] % all == 0 ? qkv->shape[2] / all : 0;
+    tain_tensor *x = tensor_ref(qkv), *y;
 
-    return rule ? OP_RUN(&op_packed, &p, qkv, rule) : OP_RUN(&op_packed, &p, qkv);
+    if (size % 4) {
+        tensor_unref(x);
+        p.scale = 1 / sqrtf((float)size);
+        if (!(x = attention_heads(qkv, all, attention_room(size))))
+            return NULL;
+    }
+    y = rule ? OP_RUN(&op_packed, &p, x, rule) : OP_RUN(&op_packed, &p, x);
+    tensor_unref(x);
+    if (y && size % 4) {
+        x = y;
+        y = attention_heads(x, heads, size);
+        tensor_unref(x);
+    }
+    return y;
 }
 
 tain_tensor *tain_attention(tain_tensor *q, tain_tensor *k, tain_tensor *v, bool causal)

@@ -16,7 +16,16 @@ tain_tensor *attention_rule(tain_device *d, int64_t batch, int64_t keys, int64_t
 tain_tensor *op_attention(tain_tensor *q, tain_tensor *k, tain_tensor *v, tain_tensor *rule, bool causal, int64_t past,
                           float scale);
 
-/* The same on one packed tensor [B, T, (H + 2 KV) * D] as a fused projection makes it. */
+/* The same on one packed tensor [B, T, (H + 2 KV) * D] as a fused projection makes it; D may be any. */
 tain_tensor *op_attention_packed(tain_tensor *qkv, int heads, int kv_heads, tain_tensor *rule, bool causal);
+
+/* The kernels read four numbers at a time: heads of another size stand in a room of zeros. */
+static inline int64_t attention_room(int64_t size)
+{
+    return (size + 3) / 4 * 4;
+}
+
+/* [B, T, heads * D] to [B, T, heads * to]: each head gets zeros behind it, or loses what is behind. */
+tain_tensor *attention_heads(tain_tensor *x, int64_t heads, int64_t to);
 
 #endif

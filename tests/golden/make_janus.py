@@ -48,6 +48,8 @@ SETTINGS = {
                 grid=2, mult=[1], codes=2, code_dim=2, z=1, gen_hidden=1, vocab=8, prompts=[2]),
     "plain": dict(seed=30, cfg=1.0, temperature=1.3, prompts=[6, 3]),
     "rows": dict(seed=31, questions=3, kv=2, prompts=[5] * 9, words=5),
+    "head10": dict(seed=33, hidden=60, heads=6, kv=3, inner=50, vwidth=35, vheads=5, prompts=[4, 9]),
+    "head6": dict(seed=34, hidden=18, heads=3, kv=1, inner=20, vwidth=6, vheads=6, prompts=[4, 4], words=3),
     "broad": dict(seed=32, hidden=64, heads=2, kv=2, head_dim=20, inner=70),
 }
 

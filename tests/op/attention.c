@@ -133,6 +133,9 @@ int main(void)
         { .in = { { 3, { 2, 18, 64 } } }, .with = { BOTH, 4, 2 } },
         { .in = { { 3, { 2, 13, 48 } } }, .with = { RULED, 2, 2 } },
         { .in = { { 3, { 1, 20, 24 } } }, .with = { FULL, 1, 1 } },
+        { .in = { { 3, { 2, 7, 40 } } }, .with = { CAUSAL, 2, 1 } }, /* heads of 10, 3 and 1 */
+        { .in = { { 3, { 1, 9, 12 } } }, .with = { BOTH, 2, 1 } },
+        { .in = { { 3, { 2, 3, 3 } } }, .with = { FULL, 1, 1 } },
     };
     tain_device *d = tain_device_open(NULL);
 
