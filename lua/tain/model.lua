@@ -93,15 +93,18 @@ end
 --- Weights that lie side by side on the device (q, k and v; gate and up) come together.
 ---
 --- @param patterns? string|string[] Lua patterns; all weights if nil
+--- @param except? string|string[] patterns of names that are left out all the same
 --- @return Tensor[]
-function Model:parameters(patterns)
+function Model:parameters(patterns, except)
   local m = handle("parameters", self)
   if type(patterns) == "string" then patterns = { patterns } end
+  if type(except) == "string" then except = { except } end
   local list, seen = {}, {}
   for i = 0, C.tain_model_weight_count(m) - 1 do
     local name = ffi.string(C.tain_model_weight_name(m, i))
     local wanted = not patterns
     for _, pattern in ipairs(patterns or {}) do wanted = wanted or name:find(pattern) ~= nil end
+    for _, pattern in ipairs(except or {}) do wanted = wanted and not name:find(pattern) end
     if wanted then
       local weight = check.made(C.tain_model_weight(m, i))
       local address = tostring(ffi.cast("void *", weight))

@@ -29,7 +29,9 @@ function lessons.drawing(rng, count, options)
   return prompts, images, dropped
 end
 
---- Pictures with questions: is it what a true prompt says, is it what a wrong one says, and what is it.
+--- Pictures with questions: is it what a true text says (two of them), is it what a wrong one says,
+--- and what is it. One wrong text has a single thing changed, which is all that judging is about;
+--- the other is of another picture, which is easier, and without which judging begins to be learned late.
 ---
 --- @return Image[] images, table asked { question, answer, image_of, kind = "judge"|"caption" }
 function lessons.judging(model, rng, count)
@@ -39,15 +41,18 @@ function lessons.judging(model, rng, count)
     asked.question[n], asked.answer[n], asked.image_of[n] = question, answer, i
     table.insert(asked[kind], n - 1)
   end
+  local before
   for i = 1, count do
     local category = rng:pick(world.categories)
     local prompt, objects, caption = world.example(rng, category, "train")
     images[i] = picture(objects)
-    local right = rng:uniform() < 0.5 and caption or prompt
     local wrong = world.perturb(rng, rng:uniform() < 0.5 and caption or prompt, objects, "train")
-    ask(i, model:ask_about(right.text), "yes", "judge")
+    ask(i, model:ask_about(prompt.text), "yes", "judge")
+    if caption.text ~= prompt.text then ask(i, model:ask_about(caption.text), "yes", "judge") end
     if wrong then ask(i, model:ask_about(wrong.text), "no", "judge") end
+    if before and world.truth(before, objects) == false then ask(i, model:ask_about(before.text), "no", "judge") end
     ask(i, "describe this image", caption.text, "caption")
+    before = prompt
   end
   return images, asked
 end

@@ -11,6 +11,7 @@ local codec = require "blocks.codec"
 local files = require "tain.files"
 local lessons = require "blocks.lessons"
 local exam = require "blocks.exam"
+local muon = require "blocks.muon"
 
 local opt = tain.options {
   model       = { "path", default = "recipes/blocks/model", help = "folder of config.json and tokenizer" },
@@ -42,20 +43,25 @@ local function curve(row)
   tain.log(row)
 end
 
---- Trains one stage from its checkpoint: `step(n, optimizer, rate)` returns a row for the curve.
-local function stage(name, model, weights, steps, rate, step)
+--- Trains one stage from its checkpoint: `step(n, optimizer, rate)` returns a row for the curve. Muon
+--- trains the matrices that match `hidden`, AdamW all other weights.
+local function stage(name, model, weights, hidden, steps, rate, step)
   local folder = opt.out .. "/" .. name
-  local optimizer = tain.adamw(model:parameters(weights), { betas = { 0.9, 0.98 }, decay = 0.01, clip = 1 })
+  local matrices = hidden and muon.new(model:parameters(hidden))
+  local optimizer = tain.adamw(model:parameters(weights, hidden), { betas = { 0.9, 0.98 }, decay = 0.01, clip = 1 })
   local from = 0
   files.make_folder(folder)
   if files.exists(folder .. "/state.json") then
     from = tain.json.decode(files.read(folder .. "/state.json")).step
     model:restore(folder)
     optimizer:load(folder .. "/optimizer.safetensors")
+    if matrices then matrices:load(folder .. "/momentum.f32") end
   end
   local bar = tain.progress { label = name, total = steps - from }
   for n = from + 1, steps do
+    if matrices then matrices:expect() end
     local row = step(n, optimizer, rate(n))
+    if matrices then matrices:step(rate(n)) end
     bar:step()
     if n % 10 == 0 then row.stage, row.step = name, n; curve(row) end
     local stop = tain.interrupted()
@@ -64,6 +70,7 @@ local function stage(name, model, weights, steps, rate, step)
       if files.exists(folder .. "/state.json") then files.remove(folder .. "/state.json") end
       model:save(folder)
       optimizer:save(folder .. "/optimizer.safetensors")
+      if matrices then matrices:save(folder .. "/momentum.f32") end
       files.write(folder .. "/state.json", tain.json.encode { step = n })
     end
     if stop then error("interrupted at step " .. n .. "; --resume goes on from there", 0) end
@@ -80,19 +87,21 @@ end
 if opt.start then model:restore(opt.start) end
 
 local used = { used = {} }
-stage("codec", model, "^gen_vision_model", opt.codec_steps,
+stage("codec", model, "^gen_vision_model", nil, opt.codec_steps,
   tain.schedule.cosine { lr = opt.codec_lr, warmup = math.min(20, opt.codec_steps), steps = math.max(1, opt.codec_steps), floor = 0.05 },
   function(n, optimizer, lr)
-    local loss = codec.step(model, optimizer, used, n,
-      { seed = opt.seed, batch = opt.codec_batch, lr = lr, revive = 20, revive_until = opt.codec_steps * 0.7 })
-    return { loss = loss, learning_rate = lr }
+    local row = codec.step(model, optimizer, used, n,
+      { seed = opt.seed, batch = opt.codec_batch, lr = lr, revive = 50, revive_until = opt.codec_steps * 0.7 })
+    row.learning_rate = lr
+    return row
   end)
 if opt.codec_steps > 0 then
-  local kept, of = codec.measure(model, 400, opt.seed)
-  curve { stage = "codec", kept = kept / of, n = of }
+  local kept, of, entropy = codec.measure(model, 400, opt.seed)
+  curve { stage = "codec", kept = kept / of, n = of, entropy = entropy }
 end
 
-stage("model", model, { "^language_model", "^vision_model", "^aligner", "^gen_aligner", "^gen_embed", "^gen_head" }, opt.steps,
+stage("model", model, { "^language_model", "^vision_model", "^aligner", "^gen_aligner", "^gen_embed", "^gen_head" },
+  { "^language_model.*proj", "^vision_model.*attn.*weight", "^vision_model.*mlp.*weight" }, opt.steps,
   tain.schedule.stable { lr = opt.lr, warmup = math.min(opt.warmup, opt.steps), steps = math.max(1, opt.steps), floor = 0.05 },
   function(n, optimizer, lr)
     local rng = require("blocks.world").rng(opt.seed, 2000000 + n)
