@@ -59,6 +59,10 @@ int vk_commands_open(struct gpu *g)
         .queryCount = 2 * SLOTS,
     };
 
+    /* The layer sees bindings, which are whole blocks, and would take the dispatches of an optimizer
+     * on neighbouring parameters, say, for a race. */
+    g->whole = getenv("TAIN_UNPOOLED") != NULL;
+
     VK(g, vkCreateCommandPool(g->device, &pool, NULL, &g->commands));
     VK(g, vkCreateSemaphore(g->device, &semaphore, NULL, &g->timeline));
     if (g->tick > 0)
@@ -246,7 +250,8 @@ static int touch(struct gpu *g, const struct touched *list, int count)
     for (int i = 0; i < count && !conflict; i++)
         for (int k = 0; k < g->touched_count && !conflict; k++) {
             const struct touched *a = &list[i], *b = &g->touched[k];
-            conflict = a->block == b->block && (a->write || b->write) && a->begin < b->end && b->begin < a->end;
+            conflict = a->block == b->block && (a->write || b->write) &&
+                       (g->whole || (a->begin < b->end && b->begin < a->end));
         }
     if (conflict || g->touched_count > 256) {
         vkCmdPipelineBarrier(g->slots[g->current].cmd,

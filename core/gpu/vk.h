@@ -114,6 +114,7 @@ struct gpu {
     bool recording;
     struct touched *touched;
     int touched_count, touched_room;
+    bool whole; /* under the validation layer: parts of one block conflict as if they were all of it */
     VkPipeline bound;
     double rate; /* work a second, learnt */
     struct gpu_counts counts;
