@@ -197,11 +197,19 @@ end
 golden.kinds = "runs of janus, adapters and training, tokenizers, prompts, preprocessing, losses, "
   .. "TensorBoard's files, the blocks world"
 
---- What can be compared in a folder, and in those below it.
+--- What can be compared in a folder, and in those below it; or one recorded run of a model, by the
+--- name that its files begin with.
 ---
 --- @param folder string
 --- @return table[] # { name =, run = function() → worst, lines, problem }, or with `problem` alone
 function golden.find(folder)
+  local above, name = folder:match("^(.*)/([^/]+)$")
+  name = (name or folder):gsub("%.json$", "")
+  if not files.folder_exists(folder) then
+    local base = (above and above .. "/" or "") .. name
+    return files.exists(base .. ".io.safetensors") and files.exists(base .. ".json")
+      and { model(above or ".", name) } or {}
+  end
   local names, below, list = {}, {}, {}
   for _, name in ipairs(files.list(folder)) do
     names[name] = true

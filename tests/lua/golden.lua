@@ -21,6 +21,7 @@ local function passes(folder, ...)
 end
 
 passes("", "attention, gradients", "conv2d", "gqa\n", "gen.codes", "group_norm")
+passes("tests/golden/janus/head64", "head64\n", "vq.recon")
 passes("tests/golden/losses", "sigmoid", "one pair")
 passes("tests/golden/tokenizers", "janus_7b: ids, 283 cases", "phi: bytes", "llama_sp: text without")
 passes("tests/golden/tensorboard", "records, 12 cases")

@@ -183,7 +183,7 @@ local function compare_all(list)
 end
 
 local function check_folder_of_any_kind(folder)
-  local list = files.folder_exists(folder) and golden.find(folder) or {}
+  local list = golden.find(folder)
   if #list > 0 then return compare_all(list) end
   wrong = 0
   if files.folder_exists(folder) and not exists(folder .. "/config.json") then
