@@ -21,7 +21,7 @@ T        ?= %
 V        ?= 0
 Q        := $(if $(filter 1,$V),,@)
 
-NEEDS    := luajit libcjson vulkan stb libpcre2-8 libutf8proc zlib
+NEEDS    := luajit libcjson libedit vulkan stb libpcre2-8 libutf8proc zlib
 PLAIN    := help clean install-needs
 MISSING  := $(if $(filter $(PLAIN),$(MAKECMDGOALS)),,$(shell .ci/missing $(NEEDS)))
 all:

@@ -5,6 +5,7 @@
 ---     local code = p:close()
 
 local ffi = require "ffi"
+local host = require "tain.host"
 
 ffi.cdef [[
   struct pty_size { unsigned short rows, columns, width, height; };
@@ -69,7 +70,7 @@ end
 --- @param text string plain
 --- @param seconds? number 20
 function Pty:expect(text, seconds)
-  local left = (seconds or 20) * 10
+  local over = host.seconds() + (seconds or 20)
   while true do
     local from, to = self.said:find(text, self.at, true)
     if from then
@@ -77,10 +78,9 @@ function Pty:expect(text, seconds)
       self.at = to + 1
       return before
     end
-    if left <= 0 or not pump(self, 0.1) then
+    if host.seconds() > over or not pump(self, 0.1) then
       error(("it does not say %q but %q"):format(text, self.said:sub(self.at)), 2)
     end
-    left = left - 1
   end
 end
 
@@ -88,7 +88,8 @@ end
 --- @return string # what came
 function Pty:listen(seconds)
   local from = #self.said + 1
-  for _ = 1, seconds * 50 do if not pump(self, 0.02) then break end end
+  local over = host.seconds() + seconds
+  while host.seconds() < over and pump(self, 0.02) do end
   return self.said:sub(from)
 end
 

@@ -8,6 +8,8 @@
 #include "gpu/vk.h"
 
 #include <ctype.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -315,7 +317,7 @@ static int open_device(struct gpu *g, VkPhysicalDevice physical)
     return 0;
 }
 
-struct gpu *gpu_open(const char *which)
+static struct gpu *open_any(const char *which)
 {
     VkPhysicalDevice devices[MOST_DEVICES];
     struct gpu *g;
@@ -339,6 +341,21 @@ struct gpu *gpu_open(const char *which)
         return NULL;
     }
     g->profile = getenv("TAIN_PROFILE");
+    return g;
+}
+
+/* A driver's threads inherit which signals are blocked. They shall get none: Ctrl-C is for the thread
+ * that runs Lua, and glibc before 2.42 may lose the wakeup of a thread whose wait a signal interrupts
+ * (its bug 25847), after which the CPU driver waits for itself without end. */
+struct gpu *gpu_open(const char *which)
+{
+    sigset_t all, before;
+    struct gpu *g;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    g = open_any(which);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return g;
 }
 

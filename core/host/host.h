@@ -27,6 +27,18 @@ void host_modules_open(lua_State *L, const char *program);
 void host_signals_open(lua_State *L);
 void host_signals_close(void);
 
+/* From now on a signal is only noted, by a byte written to `fd`: nothing is said, and a second one
+ * ends nothing. -1 ends this. */
+void host_signals_quiet(int fd);
+int host_signals_latest(void); /* which one came last; 0 for none */
+
+/* Goes on after a signal as if none had come. From now on, Lua that reaches no safe point is stopped
+ * after so many seconds. */
+void host_signals_forget(double seconds);
+
+/* Adds a line editor to the table on the stack's top. (edit.c) */
+void host_edit_open(lua_State *L);
+
 /* Adds what the terminal is asked for to the table on the stack's top. (terminal.c) */
 void host_terminal_open(lua_State *L);
 

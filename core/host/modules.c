@@ -76,6 +76,13 @@ static int interrupted(lua_State *L)
     return 1;
 }
 
+/* forget(seconds): goes on after Ctrl-C; see host.h */
+static int forget(lua_State *L)
+{
+    host_signals_forget(luaL_checknumber(L, 1));
+    return 0;
+}
+
 static int seconds(lua_State *L)
 {
     lua_pushnumber(L, base_seconds());
@@ -105,12 +112,14 @@ static int open_host(lua_State *L)
         { "modules", modules },
         { "interrupted", interrupted },
         { "seconds", seconds },
+        { "forget", forget },
         { NULL, NULL },
     };
 
     lua_newtable(L);
     luaL_register(L, NULL, functions);
     host_terminal_open(L);
+    host_edit_open(L);
     lua_pushliteral(L, TAIN_VERSION);
     lua_setfield(L, -2, "version");
     lua_pushvalue(L, lua_upvalueindex(1));

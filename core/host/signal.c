@@ -10,6 +10,7 @@
 #include "base/base.h"
 
 #include <lauxlib.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,12 +18,16 @@
 #define GRACE 2.0 /* seconds */
 
 static lua_State *volatile state;
+static pthread_t thread; /* the one that runs Lua */
 static volatile double asked; /* when; only the hook reads it */
+static volatile sig_atomic_t latest;
+static volatile int quiet = -1;
+static double grace = GRACE;
 
 static void stop(lua_State *L, lua_Debug *where)
 {
     (void)where;
-    if (base_seconds() - asked < GRACE)
+    if (base_seconds() - asked < grace)
         return;
     lua_sethook(L, NULL, 0, 0);
     luaL_error(L, "interrupted");
@@ -32,7 +37,17 @@ static void handle(int signal)
 {
     static const char note[] = "\ntain: ending at the next safe point; once more ends at once\n";
 
-    (void)signal;
+    if (!pthread_equal(pthread_self(), thread)) { /* a driver's: Lua is not to be touched from there */
+        pthread_kill(thread, signal);
+        return;
+    }
+    latest = signal;
+    if (quiet >= 0) {
+        base_interrupted = 1;
+        if (write(quiet, "s", 1) < 0)
+            return; /* it is full: whoever reads it will look */
+        return;
+    }
     if (base_interrupted++)
         _exit(130);
     if (write(STDERR_FILENO, note, sizeof(note) - 1) < 0)
@@ -47,12 +62,31 @@ void host_signals_open(lua_State *L)
     struct sigaction action;
 
     state = L;
+    thread = pthread_self();
     memset(&action, 0, sizeof(action));
     action.sa_handler = handle;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     action.sa_handler = SIG_IGN; /* a closed terminal or pipe is no reason to lose a run */
     sigaction(SIGPIPE, &action, NULL);
+}
+
+void host_signals_quiet(int fd)
+{
+    quiet = fd;
+}
+
+int host_signals_latest(void)
+{
+    return latest;
+}
+
+void host_signals_forget(double seconds)
+{
+    base_interrupted = 0;
+    grace = seconds;
+    if (state)
+        lua_sethook(state, NULL, 0, 0);
 }
 
 void host_signals_close(void)

@@ -88,11 +88,14 @@ for i = 2, #arg do
   local path = arg[i]
   local text = read(path)
   if path:find("README%.md$") then
+    topics[#topics + 1] = { path:match("^(.*)/README%.md$") or "README", text }
     chapters[#chapters + 1] = "\n" .. text:gsub("\n#", "\n##"):gsub("^#", "##")
   elseif path:find("^recipes/") then
     local comment = text:match("^(%-%-%-[^\n]*\n[^\n]*)")
       and (text .. "\n"):match("^([-].-)\n[^-]") or ""
-    recipes[#recipes + 1] = ("\n### %s\n\n%s\n"):format(path, (comment:gsub("%-%-%- ?", "")))
+    comment = comment:gsub("%-%-%- ?", "")
+    topics[#topics + 1] = { path:match("^recipes/(.*)%.lua$"), path .. "\n\n" .. comment .. "\n" }
+    recipes[#recipes + 1] = ("\n### %s\n\n%s\n"):format(path, comment)
   else
     module(path, text)
   end

@@ -33,7 +33,12 @@ for part, names in pairs(parts) do
   for name in names:gmatch("%S+") do where[name] = part end
 end
 
+local names = {}   -- for the prompt, which completes them
+for name in pairs(where) do names[name] = true end
+for name in pairs(modules) do names[name] = true end
+
 return setmetatable({}, {
+  names = names,
   __index = function(tain, name)
     local part = where[name]
     if modules[name] then

@@ -95,24 +95,37 @@ end
 
 own.on_error = describe
 
+-- What there is to say about an error that was raised: the sentence, and whether it is that the
+-- user asked to stop.
+local function sentence(raised)
+  if type(raised) == "table" and raised.exit then return raised.message, false end
+  local text = raised == latest.raised and latest.text or tostring(raised)
+  local interrupted = host.interrupted() > 0 and text:find("interrupted", 1, true) ~= nil
+    and not settings.debug
+  if settings.debug and raised == latest.raised then text = text .. "\n" .. latest.traceback end
+  return text, interrupted
+end
+
 --- Runs `fn` as a recipe is run: reports its error.
 --- @return integer # exit code
 function main.protect(fn, ...)
   local ok, raised = xpcall(fn, describe, ...)
   io.stdout:flush()
   if ok then return host.interrupted() > 0 and 130 or 0 end
-  if type(raised) == "table" and raised.exit then
-    if raised.message ~= "" then io.stderr:write(raised.message, "\n") end
-    return raised.exit
+  local text, interrupted = sentence(raised)
+  if interrupted then text = "tain: interrupted" end
+  if text ~= "" then io.stderr:write(text, "\n") end
+  if type(raised) == "table" and raised.exit then return raised.exit end
+  return host.interrupted() > 0 and 130 or 1
+end
+
+-- For the prompt: what `fn` returns, or false, the sentence, and whether the user asked to stop.
+local function attempt(fn, ...)
+  local function answer(ok, ...)
+    if ok then return ok, ... end
+    return false, sentence((...))
   end
-  local text = raised == latest.raised and latest.text or tostring(raised)
-  local interrupted = host.interrupted() > 0
-  if interrupted and text:find("interrupted", 1, true) and not settings.debug then
-    text = "tain: interrupted"
-  end
-  io.stderr:write(text, "\n")
-  if settings.debug and raised == latest.raised then io.stderr:write(latest.traceback, "\n") end
-  return interrupted and 130 or 1
+  return answer(xpcall(fn, describe, ...))
 end
 
 -- ---- Recipes ----
@@ -224,7 +237,12 @@ function main.run(arguments)
   if not rest then return usage("%s", wrong) end
   local first = table.remove(rest, 1)
 
-  if first == nil or first == "--help" or first == "-h" then first = "help" end
+  if first == nil then
+    settings.arguments = {}
+    return require("tain.repl").run(function(folder) return requirer(folder, settings.sandbox) end,
+      attempt)
+  end
+  if first == "--help" or first == "-h" then first = "help" end
   if first == "--version" then first = "version" end
   if first == "-e" then
     local code = table.remove(rest, 1)

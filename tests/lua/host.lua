@@ -45,8 +45,9 @@ expect("$tain -e 'os.exit(7)'", 7, "")
 expect("$tain --device nosuch -e 'require(\"tain\").device()'", 1, "-e:1: ")
 
 -- Commands.
-expect("$tain", 0, "runs a recipe")
+expect("$tain help", 0, "runs a recipe")
 expect("$tain --help", 0, "tain version")
+expect("echo '6 * 7' | $tain", 0, "42\n")
 expect("$tain version", 0, "tain " .. host.version)
 expect("$tain help tain_error", 0, "Describes the latest failure")
 expect("$tain help exp", 0, "Tensor.exp(x)")

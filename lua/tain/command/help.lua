@@ -1,9 +1,10 @@
 --- tain help: what there is, and what one thing does.
 
 local main = require "tain.main"
-local check = require "tain.check"
+local help = require "tain.help"
 
 local function overview()
+  print "tain                                  a prompt: lines of Lua, values and images shown"
   print "tain RECIPE.lua [--option value …]    runs a recipe; --help shows its options"
   print "tain -e 'CODE'                        runs a line of Lua"
   for _, name in ipairs(main.commands()) do
@@ -23,20 +24,13 @@ end
 
 return {
   usage = "[NAME]",
-  about = "this list, or what an operation or function does",
+  about = "this list, or what a function, an operation, a recipe or a folder does",
   run = function(arguments)
     local name = arguments[1]
     if not name then return overview() end
-    local names, topics = require "tain.names", require "tain.topics"
-    local short = name:gsub("^tain[_.]", ""):gsub("^[Tt]ensor[.:]", "")
-    local text = topics[name] or topics["tain." .. short] or topics["Tensor:" .. short]
-      or names[name] or names[short] or names["tain_" .. short]
+    local text, near = help.find(name)
     if not text then
-      local known = {}
-      for _, from in ipairs { names, topics } do
-        for one in pairs(from) do known[#known + 1] = (one:gsub("^tain[_.]", "")) end
-      end
-      io.stderr:write("tain: nothing is called ", name, check.suggest(short, known), "\n")
+      io.stderr:write("tain: nothing is called ", name, near, "\n")
       return 2
     end
     io.write(text, text:find("\n$") and "" or "\n")
