@@ -28,7 +28,8 @@ void check_shape(struct check_value *out, int dims, const int64_t *shape)
     }
     out->dims = dims;
     out->count = n;
-    memmove(out->shape, shape, (size_t)dims * sizeof(*shape));
+    if (dims)
+        memmove(out->shape, shape, (size_t)dims * sizeof(*shape));
 }
 
 /* Random numbers, the same in every run. */
