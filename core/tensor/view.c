@@ -18,8 +18,10 @@ tain_tensor *view_make(tain_tensor *t, int dims, const int64_t *shape, const int
     v->storage->refs++;
     v->type = t->type;
     v->dims = dims;
-    memcpy(v->shape, shape, (size_t)dims * sizeof(*shape));
-    memcpy(v->stride, stride, (size_t)dims * sizeof(*stride));
+    if (dims) { /* a scalar's shape may be NULL */
+        memcpy(v->shape, shape, (size_t)dims * sizeof(*shape));
+        memcpy(v->stride, stride, (size_t)dims * sizeof(*stride));
+    }
     v->offset = offset;
     return v;
 }
