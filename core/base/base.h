@@ -53,6 +53,7 @@ static inline bool add_ok(size_t a, size_t b, size_t *out) { return !__builtin_a
 /* ---- Time and interruption (clock.c) ---- */
 
 double base_seconds(void); /* monotonic */
+double base_cpu_seconds(void); /* that all threads of this process have used */
 
 /* Set by the host's signal handler; read at every submit and wait, which then return
  * TAIN_EINTERRUPTED. 0 none, 1 end at the next safe point, 2 stop now. */
