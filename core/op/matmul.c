@@ -32,10 +32,16 @@ static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t
     uint32_t lanes = gpu_info(d->gpu)->lanes;
     int64_t columns = (g->N + 4 * lanes - 1) / (4 * lanes);
     /* 64 lanes wide, 32 rows leave AMD's compiler registers for a single subgroup at a time. */
-    bool low = !gpu_info(d->gpu)->texel && lanes >= 64;
+    bool texel = gpu_info(d->gpu)->texel, low = !texel && lanes >= 64;
     uint32_t tm = M <= 8 ? 8 : M <= 16 || low || columns * ((M + 31) / 32) * batch < 16 ? 16 : 32;
+    /* More rows a column of B pay where little is stored for much that is added. */
+    if (texel && g->ta && K >= 512 && columns * (M / 64) * batch >= 4)
+        tm = 64;
     uint32_t steps = (uint32_t)((K + 3) / 4);
-    uint32_t most = tm <= 16 ? 8 : 4, unroll = !v4 ? 1 : steps % most == 0 ? most : steps % 4 == 0 ? 4 : steps % 2 == 0 ? 2 : 1;
+    /* On CPUs 32 rows times four k are as much code as the instruction cache holds. */
+    uint32_t most = texel ? (tm < 32 ? 32 / tm : 1) : tm <= 16 ? 8 : 4, unroll = v4 ? most : 1;
+    while (steps % unroll)
+        unroll /= 2;
     uint32_t constants[7] = { tm, g->ta, g->tb, unroll, g->add || !first, last && g->bias, last ? g->activation : 0 };
     struct { uint32_t M, N, K, a_pitch, b_pitch, c_pitch, a_batch, b_batch, c_batch; } p = {
         (uint32_t)M, (uint32_t)g->N, (uint32_t)K, (uint32_t)g->a_pitch, (uint32_t)g->b_pitch, (uint32_t)g->c_pitch,
