@@ -1,19 +1,22 @@
 --- One page that shows what a run did: pictures first, then numbers with their intervals, then how
---- it came about. No network, no script, no other file; everything a run recorded is escaped.
+--- it came about. No network and no other file; complete without its script, which only lets a
+--- reader select again from the stored scores. Everything a run recorded is escaped.
 
 local chart = require "tain.report.chart"
+local check = require "tain.check"
 local facts = require "tain.report.facts"
 local files = require "tain.files"
 local h = require "tain.report.html"
 local image = require "tain.image"
 local json = require "tain.json"
+local script = require "tain.report.script"
+local select = require "tain.report.select"
 local style = require "tain.report.style"
 
 local report = {}
 
 local SIDE = 128         -- pixels of a picture on the page; larger ones are made smaller
 local COLUMNS = 10       -- rounds that stand side by side
-local ROWS = 48          -- held-out prompts
 local PAIRS = 6          -- pairs shown of a round
 local STRIPS = 4         -- prompts of a round whose candidates are shown
 
@@ -221,7 +224,7 @@ end
 local function grid(self)
   if #self.prompts == 0 then return nil end
   local rounds = spread(facts.sorted(self.counts.probe), COLUMNS)
-  local prompts = spread(self.prompts, ROWS)
+  local prompts = spread(self.prompts, self.most)
   local head, rows = { "prompt" }, {}
   for i, round in ipairs(rounds) do head[i + 1] = round_name(round) end
   for i, probe in ipairs(prompts) do
@@ -433,22 +436,25 @@ end
 local function candidates(self)
   local rounds = facts.sorted(self.candidates)
   local parts = {}
-  for _, round in ipairs(#rounds > 1 and { rounds[1], rounds[#rounds] } or rounds) do
-    local strips, visible = {}, {}
-    for _, list in ipairs(self.candidates[round]) do
-      if list[1].image then visible[#visible + 1] = list end
+  for _, r in ipairs(#rounds > 1 and { 1, #rounds } or { #rounds > 0 and 1 or nil }) do
+    local round, strips, visible = rounds[r], {}, {}
+    for place, list in ipairs(self.candidates[round]) do
+      if list[1].image then visible[#visible + 1] = { place = place, list = list } end
     end
-    for i, list in ipairs(spread(visible, STRIPS)) do
+    for i, one in ipairs(spread(visible, STRIPS)) do
+      local list = one.list
       local prompt, shots, roles = list[1].prompt, {}, {}
       for _, pair in ipairs(self.pairs[round] or {}) do
         if pair.chosen then roles[pair.chosen] = "chosen" end
         if pair.rejected then roles[pair.rejected] = "rejected in the pair" end
       end
+      local place_of = {}
+      for k, event in ipairs(list) do place_of[event] = k - 1 end
       for k, event in ipairs(spread(list, 12)) do
-        local role = event.image and roles[event.image]
-        shots[k] = shot(self, event, event.image, role and h.b { role } or nil)
+        shots[k] = shot(self, event, event.image, h.b { ["data-candidate"] = place_of[event],
+          event.image and roles[event.image] })
       end
-      strips[i] = h.div { class = "strip", h.p { h.b { h.bdi { prompt } }, " ",
+      strips[i] = h.div { class = "strip", ["data-strip"] = ("%d %d"):format(r - 1, one.place - 1), h.p { h.b { h.bdi { prompt } }, " ",
         h.span { class = "soft", fate(self, round, prompt, list) } },
         h.div { class = "row", shots } }
     end
@@ -516,13 +522,23 @@ end
 
 -- ---- The page ----
 
+local function bytes_of(digits)
+  return (digits:gsub("%x%x", function(two) return string.char(tonumber(two, 16)) end))
+end
+
+local options_of = {
+  prompts = { "integer", default = 48, min = 1 },
+}
+
 --- The page about a run's folder. Equal folders give equal pages.
 ---
 --- @param folder string
+--- @param options? table prompts (held-out ones, at most so many)
 --- @return string html
-function report.page(folder)
+function report.page(folder, options)
+  options = check.options("report", options, options_of)
   local self = facts.read(folder)
-  self.pictures = {}
+  self.pictures, self.most = {}, options.prompts
   local cards, n = {}, 0
   for _, field in ipairs { "gap", "judge", "agreement", "fooled" } do
     n = n + 1
@@ -530,7 +546,8 @@ function report.page(folder)
   end
   local links, sections = {}, {}
   for _, part in ipairs { { "pictures", grid }, { "gap", gap }, { "categories", categories },
-    { "pool", pool }, { "training", training }, { "pairs", pairs_of }, { "candidates", candidates },
+    { "pool", pool }, { "training", training }, { "pairs", pairs_of }, { "select", select.section },
+    { "candidates", candidates },
     { "settings", settings }, { "meanings", glossary } } do
     local section = part[2](self)
     if section then
@@ -542,12 +559,14 @@ function report.page(folder)
     h.head { h.meta { charset = "utf-8" },
       h.meta { name = "viewport", content = "width=device-width, initial-scale=1" },
       h.meta { ["http-equiv"] = "Content-Security-Policy",
-        content = "default-src 'none'; img-src data:; style-src 'unsafe-inline'" },
+        content = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-"
+          .. files.base64(bytes_of(files.digest(script))) .. "'" },
       h.title { name_of(self.folder), " · tain" }, h.style { h.raw(style) } },
     h.body { h.main { header(self), warnings(self), h.div { class = "cards", cards },
       h.nav(links), sections,
-      h.footer { "Made by tain from ", #self.events, " events. This page needs no network and "
-        .. "runs no script." } } } }) .. "\n"
+      h.footer { "Made by tain from ", #self.events, " events. This page needs no network, and all that "
+        .. "its script does is to select again." } },
+      next(self.candidates) and h.script { h.raw(script) } } }) .. "\n"
 end
 
 --- Writes FOLDER/report.html.

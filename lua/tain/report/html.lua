@@ -31,7 +31,7 @@ local function put(child, out)
 end
 
 local void = { img = true, meta = true, br = true, line = true, circle = true, rect = true,
-  path = true, polyline = true, polygon = true }
+  path = true, polyline = true, polygon = true, input = true }
 
 local function element(name, content)
   if type(content) ~= "table" or getmetatable(content) == node then content = { content } end
@@ -55,7 +55,8 @@ local function element(name, content)
   elseif #content > 0 then   -- a shape with its title
     put(content, out)
     out[#out + 1] = "</" .. name .. ">"
-  elseif name ~= "img" and name ~= "meta" and name ~= "br" then
+  elseif name ~= "img" and name ~= "meta" and name ~= "br"
+    and name ~= "input" then
     out[#out] = "/>"
   end
   return setmetatable({ text = table.concat(out) }, node)

@@ -78,7 +78,7 @@ th, td { text-align: left; padding: .5rem .8rem; border-bottom: 1px solid var(--
   vertical-align: top; }
 thead th { font-size: .87rem; color: var(--soft); font-weight: 600; border-bottom-width: 2px; }
 tbody tr:last-child > * { border-bottom: 0; }
-.numbers td { font-variant-numeric: tabular-nums; white-space: nowrap; }
+.numbers td, .numbers th[scope=row] { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .numbers small { color: var(--soft); font-size: .8rem; }
 .settings th { font-weight: 500; width: 16em; }
 .settings td { overflow-wrap: anywhere; }
@@ -109,6 +109,15 @@ tbody tr:last-child > * { border-bottom: 0; }
 .key .accepted { border-color: var(--yes); }
 .key .rejected { border-color: var(--no); border-style: dashed; }
 .key .unclear { border-color: var(--odd); border-style: dotted; }
+[hidden] { display: none !important; }
+.controls { display: grid; gap: 1rem 2rem; margin: .8rem 0; align-items: start;
+  grid-template-columns: repeat(auto-fit, minmax(235px, 1fr)); }
+.controls label { display: block; font-size: .95rem; }
+.controls output { float: right; font-weight: 650; font-variant-numeric: tabular-nums; }
+.controls input { width: 100%; accent-color: var(--yes); }
+.controls small { color: var(--soft); }
+.controls select, .controls button { font: inherit; padding: .25em .7em; }
+.dots circle { fill: var(--c2); opacity: .55; }
 footer { margin-top: 3.5rem; color: var(--soft); font-size: .9rem; }
 
 @media (max-width: 520px) { .two, .wide, .duos { grid-template-columns: 1fr; } }
@@ -118,7 +127,7 @@ footer { margin-top: 3.5rem; color: var(--soft); font-size: .9rem; }
     --c4: #a8478a; --warn: #fff; }
   body { font-size: 11pt; }
   main { max-width: none; padding: 0; }
-  nav { display: none; }
+  nav, .live { display: none; }
   h2 { break-after: avoid; margin-top: 1.6rem; }
   .scroll { overflow: visible; }
   .card, .scroll { border-radius: 0; }
