@@ -4,6 +4,7 @@
 
 local chart = require "tain.report.chart"
 local check = require "tain.check"
+local compare = require "tain.report.compare"
 local facts = require "tain.report.facts"
 local files = require "tain.files"
 local h = require "tain.report.html"
@@ -526,6 +527,17 @@ local function bytes_of(digits)
   return (digits:gsub("%x%x", function(two) return string.char(tonumber(two, 16)) end))
 end
 
+-- A page of its own, from its title and what is in its body.
+local function whole(title, body)
+  return "<!DOCTYPE html>\n" .. h.text(h.html { lang = "en",
+    h.head { h.meta { charset = "utf-8" },
+      h.meta { name = "viewport", content = "width=device-width, initial-scale=1" },
+      h.meta { ["http-equiv"] = "Content-Security-Policy",
+        content = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-"
+          .. files.base64(bytes_of(files.digest(script))) .. "'" },
+      h.title { title, " · tain" }, h.style { h.raw(style) } }, h.body(body) }) .. "\n"
+end
+
 local options_of = {
   prompts = { "integer", default = 48, min = 1 },
 }
@@ -555,18 +567,12 @@ function report.page(folder, options)
       links[#links + 1] = h.a { href = "#" .. part[1], part[1] }
     end
   end
-  return "<!DOCTYPE html>\n" .. h.text(h.html { lang = "en",
-    h.head { h.meta { charset = "utf-8" },
-      h.meta { name = "viewport", content = "width=device-width, initial-scale=1" },
-      h.meta { ["http-equiv"] = "Content-Security-Policy",
-        content = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-"
-          .. files.base64(bytes_of(files.digest(script))) .. "'" },
-      h.title { name_of(self.folder), " · tain" }, h.style { h.raw(style) } },
-    h.body { h.main { header(self), warnings(self), h.div { class = "cards", cards },
+  return whole(name_of(self.folder), {
+    h.main { header(self), warnings(self), h.div { class = "cards", cards },
       h.nav(links), sections,
       h.footer { "Made by tain from ", #self.events, " events. This page needs no network, and all that "
         .. "its script does is to select again." } },
-      next(self.candidates) and h.script { h.raw(script) } } }) .. "\n"
+    next(self.candidates) and h.script { h.raw(script) } })
 end
 
 --- Writes FOLDER/report.html.
@@ -577,6 +583,20 @@ function report.write(folder)
   local path = folder .. "/report.html"
   files.write(path, report.page(folder))
   return path
+end
+
+--- A page about several runs, side by side.
+---
+--- @param folders string[]
+--- @return string html
+function report.compare(folders)
+  local runs = {}
+  for i, folder in ipairs(folders) do
+    runs[i] = facts.read(folder)
+    runs[i].pictures = {}
+  end
+  return whole(#runs .. " runs", { h.main { compare.body(runs, { shot = shot, meanings = meanings,
+    sentence = sentence }), glossary() } })
 end
 
 return report

@@ -132,4 +132,19 @@ end
 t.equal(sh(run), run .. "/report.html\n=0\n")
 t.that(sh(folder .. "/nosuch"):find("is not the folder of a run", 1, true))
 t.that(io.open(run .. "/report.html"):read("*a") == page, "the file is another page")
+
+-- Several runs: each with its own numbers, whatever their prompts are.
+local both = folder .. "/both.html"
+t.equal(sh(("%s %s/plain2 --out %s"):format(run, folder, both)), both .. "\n=0\n")
+local together = report.compare { run, folder .. "/plain2" }
+t.that(io.open(both):read("*a") == together)
+text = select(2, tags.scan(together))
+for _, one in ipairs { run, folder .. "/plain2" } do
+  local rounds = facts.read(one).rounds
+  for _, share in ipairs { rounds[1].gap, rounds[#rounds].gap } do
+    t.that(text:find(("%.0f/%d · %.0f–%.0f %%"):format(share.k, share.n, 100 * share.low, 100 * share.high), 1, true))
+  end
+end
+t.equal((tags.scan(report.compare { folder .. "/hostile2", folder .. "/hostile2" })),
+  (tags.scan(report.compare { folder .. "/plain2", folder .. "/plain2" })))
 os.execute("rm -r " .. folder)

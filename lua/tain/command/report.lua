@@ -1,20 +1,38 @@
---- tain report: one page about a run.
+--- tain report: one page about a run, or about several side by side.
 
 local files = require "tain.files"
 
+local function fail(...)
+  io.stderr:write("tain: ", ...)
+  io.stderr:write "\n"
+  return 2
+end
+
 return {
-  usage = "RUN",
-  about = "writes RUN/report.html: the pictures, the numbers and what they mean, in one file",
+  usage = "RUN …",
+  about = "one page with pictures, numbers and what they mean; several runs side by side (--out FILE)",
   run = function(arguments)
-    local folder = arguments[1] and arguments[1]:gsub("(.)/+$", "%1")
-    if #arguments ~= 1 then
-      io.stderr:write("tain: report takes the folder of one run\n")
-      return 2
+    local folders, out, i = {}, nil, 1
+    while i <= #arguments do
+      if arguments[i] == "--out" then
+        i = i + 1
+        out = arguments[i]
+        if not out then return fail("--out needs a file") end
+      elseif arguments[i]:find "^%-" then
+        return fail("report has no option ", arguments[i])
+      else
+        local folder = arguments[i]:gsub("(.)/+$", "%1")
+        if not files.exists(folder .. "/run.json") and not files.exists(folder .. "/events.jsonl") then
+          return fail(folder, " is not the folder of a run: it has no run.json")
+        end
+        folders[#folders + 1] = folder
+      end
+      i = i + 1
     end
-    if not files.exists(folder .. "/run.json") and not files.exists(folder .. "/events.jsonl") then
-      io.stderr:write("tain: ", folder, " is not the folder of a run: it has no run.json\n")
-      return 2
-    end
-    print(require("tain.report").write(folder))
+    if #folders == 0 then return fail("report takes the folder of a run") end
+    local report = require "tain.report"
+    out = out or (#folders == 1 and folders[1] .. "/report.html" or "runs.html")
+    files.write(out, #folders == 1 and report.page(folders[1]) or report.compare(folders))
+    print(out)
   end,
 }
