@@ -133,6 +133,22 @@ t.equal(sh(run), run .. "/report.html\n=0\n")
 t.that(sh(folder .. "/nosuch"):find("is not the folder of a run", 1, true))
 t.that(io.open(run .. "/report.html"):read("*a") == page, "the file is another page")
 
+-- The story of a pair: the run's own numbers, and nothing that a terminal would obey.
+for place, seed in ipairs { 2, 3 } do
+  local hostile = folder .. "/hostile" .. seed
+  local pair = {}
+  for _, event in ipairs(facts.events(hostile)) do
+    if event.kind == "pair" then pair[#pair + 1] = event end
+  end
+  local pipe = io.popen(("%s/tain explain %s %d"):format(host.folder, hostile, place))
+  local story = pipe:read "*a"
+  pipe:close()
+  t.that(story:find(("Pair %d of %d"):format(place, #pair), 1, true), story)
+  t.that(story:find(("p(yes) %.4f over %.4f"):format(pair[place].p_chosen, pair[place].p_rejected), 1, true), story)
+  t.equal({ select(2, story:gsub("  chosen", "")), select(2, story:gsub("  rejected; ", "")) }, { 1, 1 })
+  t.that(not story:find "[%z\1-\9\11-\31\127]", story)
+end
+
 -- Several runs: each with its own numbers, whatever their prompts are.
 local both = folder .. "/both.html"
 t.equal(sh(("%s %s/plain2 --out %s"):format(run, folder, both)), both .. "\n=0\n")

@@ -1,0 +1,104 @@
+--- tain explain: the story of one pair of a run, from its prompt to what training was told to do.
+
+local facts = require "tain.report.facts"
+local files = require "tain.files"
+local image = require "tain.image"
+local select_ = require "tain.report.select"
+local terminal = require "tain.terminal"
+
+local function fail(format, ...)
+  io.stderr:write("tain: ", format:format(...), "\n")
+  return 2
+end
+
+local function say(format, ...) io.stdout:write(format:format(...), "\n") end
+
+local judged = { accepted = "right", rejected = "wrong", unclear = "unclear" }
+
+-- The log-probabilities of a pair under the model before training, where the run kept them: results of
+-- tain.method.reference lie in the order of the pairs of their round, two numbers a pair.
+local function reference(self, place)
+  local numbers = {}
+  for _, event in ipairs(self.events) do
+    if event.kind == "done" and type(event.key) == "string" and event.key:find "^reference"
+      and type(event.result) == "table" then
+      for _, number in ipairs(event.result) do numbers[#numbers + 1] = number end
+    end
+  end
+  return numbers[2 * place - 1], numbers[2 * place]
+end
+
+local function picture(folder, path)
+  if type(path) == "string" and not path:find("..", 1, true) and files.exists(folder .. "/" .. path) then
+    return image.image(folder .. "/" .. path)
+  end
+end
+
+local function explain(folder, place)
+  local self = facts.read(folder)
+  local list = {}
+  for _, round in ipairs(facts.sorted(self.pairs)) do
+    for _, pair in ipairs(self.pairs[round]) do
+      list[#list + 1] = { round = type(pair.round) == "number" and pair.round or 0, pair = pair }
+    end
+  end
+  if #list == 0 then return fail("%s has no pairs: its recipe does not train on preferences", folder) end
+  if not place or place % 1 ~= 0 or place < 1 or place > #list then
+    return fail("%s has pairs 1 to %d", folder, #list)
+  end
+  local round, pair = list[place].round, list[place].pair
+  say("Pair %d of %d, %s", place, #list, round == 0 and "made before any training" or "round " .. round)
+  say("\n1. The prompt: %s", terminal.plain(pair.prompt))
+
+  local candidates = self.of_prompt[round .. "\0" .. tostring(pair.prompt)] or {}
+  say("\n2. The model drew %d images and asked itself of each whether it shows that. p(yes) is how\n"
+    .. "   probable it finds \"yes\"; its verdict is what it answers.\n", #candidates)
+  local yes, no = select_.choose(candidates, { above = 0, below = 1, pairs = 1 })
+  local pictures, captions, words = {}, {}, {}
+  for i, event in ipairs(candidates) do
+    local own, exact = facts.verdict(event.own), facts.verdict(event.exact)
+    local role = event.image == pair.chosen and "chosen" or event.image == pair.rejected and "rejected" or "put aside"
+    local shown = picture(folder, event.image)
+    if shown then pictures[#pictures + 1], captions[#captions + 1] = shown, ("%d %s"):format(i, role) end
+    words[i] = ("   %2d  p(yes) %.4f  %-8s  %s%s"):format(i, tonumber(event.p_yes) or 0, own or "none", role,
+      exact and ("; the outside judge: " .. judged[exact]) or "")
+  end
+  if #pictures > 0 and terminal.kind() ~= "off" then terminal.show(pictures, { captions = captions }) end
+  for _, line in ipairs(words) do say("%s", line) end
+
+  say("\n3. It accepted %d and rejected %d. The chosen image is one of the surest accepted, the rejected\n"
+    .. "   one of the surest rejected:", #yes, #no)
+  say("   p(yes) %.4f over %.4f, surer by %.4f.", tonumber(pair.p_chosen) or 0, tonumber(pair.p_rejected) or 0,
+    (tonumber(pair.p_chosen) or 0) - (tonumber(pair.p_rejected) or 0))
+
+  local chosen, rejected = reference(self, place)
+  if chosen and rejected then
+    say("\n4. Before training the model drew the chosen image with log-probability %.3f and the rejected\n"
+      .. "   one with %.3f: a log-ratio of %.3f. Training compares with that, not with zero.", chosen, rejected,
+      chosen - rejected)
+    local beta = type(self.options.beta) == "number" and self.options.beta or 0.1
+    if tostring(self.options.loss or "sigmoid") ~= "sigmoid" then beta = nil end
+    if beta then
+      say("   At first nothing has moved, so the margin is 0, the loss -log s(0) = %.4f, and it pulls at\n"
+        .. "   the log-ratio with weight beta * s(-0) = %.4f (beta %.4g).", math.log(2), beta / 2, beta)
+    end
+  end
+  local first, last = self.steps[1], self.steps[#self.steps]
+  if last and last["rewards/margins"] then
+    say("\n5. Over %d steps the mean margin of the pairs went from %.4f to %.4f, the gradient's norm from\n"
+      .. "   %.4f to %.4f. Higher margins are what was asked for; whether the images are better, the\n"
+      .. "   outside judge says: tain report %s.", #self.steps, first["rewards/margins"], last["rewards/margins"],
+      first.grad_norm or 0, last.grad_norm or 0, folder)
+  end
+end
+
+return {
+  usage = "RUN PAIR",
+  about = "the story of one pair: prompt, candidates, scores, why these two, what training was told",
+  run = function(arguments)
+    local folder = arguments[1] and arguments[1]:gsub("(.)/+$", "%1")
+    if #arguments ~= 2 then return fail "explain takes the folder of a run and the number of a pair" end
+    if not files.exists(folder .. "/events.jsonl") then return fail("%s is not the folder of a run", folder) end
+    return explain(folder, tonumber(arguments[2]))
+  end,
+}
