@@ -109,7 +109,7 @@ expect("$tain " .. folder .. "/b.lua", 1, "wrong mode")
 
 -- tain check: a folder that is whole, and one that is not. (golden.lua: the rest)
 expect("$tain check a b", 2, "one folder")
-expect("$tain check /nonexistent", 1, "/nonexistent: the folder cannot be opened")
+expect("$tain check /nonexistent", 1, "WRONG   /nonexistent/config.json: No such file")
 write("inner/config.json", '{"model_type":"toy"}')
 write("inner/tokenizer.json", "{}")
 local head = '{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
