@@ -91,7 +91,7 @@ tain_tensor *janus_image_logprob(struct janus *m, const struct janus_row *prompt
     tain_device *d = m->weights.device;
     int64_t N = image_tokens(m), D = m->config.language.width, words = 0, T, all;
     int32_t *text = NULL, *order = NULL, *at = NULL, *picks = NULL;
-    tain_tensor *w = NULL, *c = NULL, *e = NULL, *both = NULL, *x = NULL, *t[4] = { NULL }, *y = NULL;
+    tain_tensor *w = NULL, *c = NULL, *e = NULL, *both = NULL, *x = NULL, *t[5] = { NULL }, *y = NULL;
 
     for (int64_t r = 0; r < rows; r++) {
         if (check_ids(m, prompts[r].ids, prompts[r].count, "logprob"))
@@ -127,18 +127,13 @@ tain_tensor *janus_image_logprob(struct janus *m, const struct janus_row *prompt
     t[1] = ints(d, 1, (int64_t[]){ rows * N }, codes);
     t[2] = ints(d, 1, (int64_t[]){ rows * T }, order);
     t[3] = ints(d, 1, (int64_t[]){ T }, at);
+    t[4] = ints(d, 1, (int64_t[]){ rows * N }, picks);
     w = t[0] ? tain_embed(m->language.embed, t[0]) : NULL;
     c = t[1] ? embed_codes(m, t[1]) : NULL;
     both = w && c ? tain_concat((tain_tensor *[]){ w, c }, 2, 0) : NULL;
     e = both && t[2] ? tain_rows(both, t[2]) : NULL;
     x = e ? tain_reshape(e, 3, (int64_t[]){ rows, T, D }) : NULL;
-    x = x && t[3] ? then(x, llama_run(&m->weights, &m->language, x, t[3], NULL, NULL)) : NULL;
-    x = x ? then(x, tain_reshape(x, 2, (int64_t[]){ rows * T, D })) : NULL;
-    if (x) {
-        tain_tensor *p = ints(d, 1, (int64_t[]){ rows * N }, picks);
-        x = then(x, p ? tain_rows(x, p) : NULL);
-        tensor_unref(p);
-    }
+    x = x && t[3] && t[4] ? then(x, llama_run(&m->weights, &m->language, x, t[3], NULL, NULL, t[4])) : NULL;
     x = x ? then(x, projector_run(&m->weights, &m->image_head, x)) : NULL;
     if (x && t[1]) {
         tain_tensor *logits = x;
@@ -147,7 +142,7 @@ tain_tensor *janus_image_logprob(struct janus *m, const struct janus_row *prompt
     }
     y = x ? then(x, tain_reshape(x, 2, (int64_t[]){ rows, N })) : NULL;
 done:
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 5; i++)
         tensor_unref(t[i]);
     tensor_unref(w);
     tensor_unref(c);
@@ -319,9 +314,7 @@ tain_tensor *janus_answers(struct janus *m, tain_tensor *patches, const int32_t 
     target = ints(d, 1, &l.picks, l.target);
     if (!x || !at || !rule || !pick || !target)
         goto done;
-    x = then(x, llama_run(&m->weights, &m->language, x, at, rule, NULL));
-    x = x ? then(x, tain_reshape(x, 2, (int64_t[]){ -1, D })) : NULL;
-    x = x ? then(x, tain_rows(x, pick)) : NULL;
+    x = then(x, llama_run(&m->weights, &m->language, x, at, rule, NULL, pick));
     x = x ? then(x, dense_run(&m->weights, &m->language.head, x, GEMM_NONE)) : NULL;
     if (logits || !x) {
         y = x;
@@ -372,7 +365,7 @@ tain_tensor *janus_read(struct janus *m, const int32_t *ids, int64_t count, tain
         x = embed_mixed(m, own, count, seen);
         p = ints(m->weights.device, 1, &count, at);
         x = x ? then(x, tain_reshape(x, 3, (int64_t[]){ 1, count, m->config.language.width })) : NULL;
-        x = x && p ? then(x, llama_run(&m->weights, &m->language, x, p, NULL, cache)) : NULL;
+        x = x && p ? then(x, llama_run(&m->weights, &m->language, x, p, NULL, cache, NULL)) : NULL;
     }
     free(own);
     free(at);

@@ -44,13 +44,14 @@ static int start(struct janus_drawing *g, const struct janus_row *prompts, const
 {
     struct janus *m = g->m;
     tain_device *d = m->weights.device;
-    int64_t R = g->rows * g->each, T = g->words, D = m->config.language.width, room = T + g->N;
+    int64_t R = g->rows * g->each, T = g->words, room = T + g->N;
     int32_t *ids = base_alloc((size_t)(R * T), 4), *at = base_alloc((size_t)(R * T), 4), *segment = base_alloc((size_t)(R * T), 4);
     int32_t *reach = base_alloc((size_t)(R * T), 4), *hide = base_alloc((size_t)(R * room), 4), *twice = base_alloc((size_t)R, 4);
-    tain_tensor *t = NULL, *p = NULL, *x = NULL, *rule = NULL;
+    int32_t *ends = base_alloc((size_t)R, 4);
+    tain_tensor *t = NULL, *p = NULL, *x = NULL, *rule = NULL, *end = NULL;
     int status = TAIN_ENOMEM;
 
-    if (!ids || !at || !segment || !reach || !hide || !twice)
+    if (!ids || !at || !segment || !reach || !hide || !twice || !ends)
         goto done;
     for (int64_t r = 0; r < R; r++) {
         const struct janus_row *row = g->each == 2 && (r & 1) ? &unconditional[r / 2] : &prompts[r / g->each];
@@ -58,6 +59,7 @@ static int start(struct janus_drawing *g, const struct janus_row *prompts, const
         g->lead[r] = (int32_t)lead;
         g->filled |= lead > 0;
         twice[r] = (int32_t)(r / g->each);
+        ends[r] = (int32_t)(r * T + T - 1); /* all end together */
         for (int64_t i = 0; i < T; i++) {
             int64_t k = r * T + i;
             ids[k] = i < lead ? row->ids[0] : row->ids[i - lead];
@@ -76,20 +78,14 @@ static int start(struct janus_drawing *g, const struct janus_row *prompts, const
     t = tensor_from(d, TAIN_I32, 2, (int64_t[]){ R, T }, ids);
     p = tensor_from(d, TAIN_I32, 2, (int64_t[]){ R, T }, at);
     g->twice = tensor_from(d, TAIN_I32, 1, &R, twice);
+    end = tensor_from(d, TAIN_I32, 1, &R, ends);
     if (g->filled) {
         rule = attention_rule(d, R, T, T, segment, reach, segment);
         g->hide = tensor_from(d, TAIN_I32, 2, (int64_t[]){ R, room }, hide);
     }
-    if (g->cache && t && p && g->twice && (!g->filled || (rule && g->hide)))
+    if (g->cache && t && p && end && g->twice && (!g->filled || (rule && g->hide)))
         x = tain_embed(m->language.embed, t);
-    x = x ? then(x, llama_run(&m->weights, &m->language, x, p, rule, g->cache)) : NULL;
-    if (x) { /* the last token of every row: all end together */
-        tain_tensor *last = view_part(x, 1, T - 1, 1);
-        tain_tensor *dense = last ? op_contiguous(last) : NULL;
-        g->hidden = dense ? tain_reshape(dense, 2, (int64_t[]){ R, D }) : NULL;
-        tensor_unref(last);
-        tensor_unref(dense);
-    }
+    g->hidden = x ? llama_run(&m->weights, &m->language, x, p, rule, g->cache, end) : NULL;
     status = g->hidden ? 0 : tain_error_status();
 done:
     free(ids);
@@ -98,6 +94,8 @@ done:
     free(reach);
     free(hide);
     free(twice);
+    free(ends);
+    tensor_unref(end);
     tensor_unref(t);
     tensor_unref(p);
     tensor_unref(x);
@@ -181,7 +179,7 @@ static int step(struct janus_drawing *g)
         positions[r] = (int32_t)(g->words + g->done - 1) - g->lead[r];
     at = positions ? tensor_from(d, TAIN_I32, 2, (int64_t[]){ R, 1 }, positions) : NULL;
     free(positions);
-    x = x && at ? then(x, llama_run(&m->weights, &m->language, x, at, g->hide, g->cache)) : NULL;
+    x = x && at ? then(x, llama_run(&m->weights, &m->language, x, at, g->hide, g->cache, NULL)) : NULL;
     tensor_unref(at);
     g->hidden = x ? tain_reshape(x, 2, (int64_t[]){ R, D }) : NULL;
     tensor_unref(x);

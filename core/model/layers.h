@@ -65,9 +65,10 @@ int llama_declare(struct weights *w, struct llama *m, const struct llama_config 
 void llama_close(struct llama *m);
 
 /* x [B, T, C] to the normed hidden states [B, T, C]. positions i32 [T] or [B, T]. rule NULL:
- * causal; a rule must be causal too. */
+ * causal; a rule must be causal too. With `pick`, indices into the B * T rows, only those hidden
+ * states are made, as [n, C]: most of the last layer is not run for the others. */
 tain_tensor *llama_run(const struct weights *w, const struct llama *m, tain_tensor *x, tain_tensor *positions,
-                       tain_tensor *rule, struct llama_cache *cache);
+                       tain_tensor *rule, struct llama_cache *cache, tain_tensor *pick);
 
 struct llama_cache *llama_cache_new(tain_device *d, const struct llama_config *c, int64_t batch, int64_t room);
 void llama_cache_free(struct llama_cache *cache);

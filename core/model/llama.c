@@ -132,8 +132,21 @@ static tain_tensor *attend_cached(struct llama_cache *cache, int i, const struct
 
 /* ---- The model ---- */
 
+/* The rows of x [B, T, C] that `pick` names, as [n, C]; all of x if it is NULL. Takes x over. */
+static tain_tensor *picked(tain_tensor *x, tain_tensor *pick)
+{
+    tain_tensor *flat;
+
+    if (!x || !pick)
+        return x;
+    flat = tain_reshape(x, 2, (int64_t[]){ -1, tensor_last(x) });
+    x = then(x, flat);
+    return x ? then(x, tain_rows(x, pick)) : NULL;
+}
+
+/* What lies behind attention is done for the picked rows alone. */
 static tain_tensor *attend(const struct weights *w, const struct llama *m, int i, tain_tensor *x, tain_tensor *positions,
-                           tain_tensor *rule, struct llama_cache *cache)
+                           tain_tensor *rule, struct llama_cache *cache, tain_tensor *pick)
 {
     const struct llama_config *c = &m->config;
     const struct llama_layer *l = &m->layers[i];
@@ -148,8 +161,12 @@ static tain_tensor *attend(const struct weights *w, const struct llama *m, int i
         h = then(h, append(cache, i, c, h) ? NULL : attend_cached(cache, i, c, h, rule));
     else if (h)
         h = then(h, op_attention_packed(h, (int)c->heads, (int)c->kv_heads, rule, true));
+    h = picked(h, pick);
     h = then(h, dense_run(w, &l->o, h, GEMM_NONE));
-    return h ? then(h, tain_add(x, h)) : NULL;
+    x = h ? picked(tensor_ref(x), pick) : NULL;
+    h = then(h, x ? tain_add(x, h) : NULL);
+    tensor_unref(x);
+    return h;
 }
 
 static tain_tensor *think(const struct weights *w, const struct llama *m, int i, tain_tensor *x)
@@ -175,7 +192,7 @@ struct again {
 static tain_tensor *layer_run(void *with, tain_tensor *x)
 {
     const struct again *a = with;
-    tain_tensor *h = attend(a->w, a->m, a->layer, x, a->positions, a->rule, NULL);
+    tain_tensor *h = attend(a->w, a->m, a->layer, x, a->positions, a->rule, NULL, NULL);
 
     return h ? then(h, think(a->w, a->m, a->layer, h)) : NULL;
 }
@@ -239,17 +256,18 @@ static tain_tensor *trained(const struct weights *w, const struct llama_layer *l
 }
 
 tain_tensor *llama_run(const struct weights *w, const struct llama *m, tain_tensor *x, tain_tensor *positions,
-                       tain_tensor *rule, struct llama_cache *cache)
+                       tain_tensor *rule, struct llama_cache *cache, tain_tensor *pick)
 {
     tain_tensor *h = tensor_ref(x);
 
     for (int i = 0; h && i < m->config.layers; i++) {
-        if (m->recompute && !cache && h->device->tape && h->device->grad) {
+        tain_tensor *last = i + 1 == m->config.layers ? pick : NULL;
+        if (m->recompute && !cache && !last && h->device->tape && h->device->grad) {
             struct again a = { w, m, NULL, NULL, i };
             h = then(h, op_run(&op_again, (tain_tensor *[]){ h, positions, rule, trained(w, &m->layers[i]) }, 4, &a, sizeof(a)));
             continue;
         }
-        h = then(h, attend(w, m, i, h, positions, rule, cache));
+        h = then(h, attend(w, m, i, h, positions, rule, cache, last));
         if (h)
             h = then(h, think(w, m, i, h));
     }
