@@ -83,8 +83,10 @@ int host_signals_latest(void)
 
 void host_signals_forget(double seconds)
 {
-    base_interrupted = 0;
     grace = seconds;
+    if (latest && latest != SIGINT)
+        return; /* who was told to end, ends, wherever it was just then */
+    base_interrupted = 0;
     if (state)
         lua_sethook(state, NULL, 0, 0);
 }
