@@ -1,5 +1,5 @@
 --- The source itself: folders include only what is above them, each library is known to one folder,
---- every operation has a test, every shader is valid SPIR-V.
+--- every operation has a test, every shader is valid SPIR-V, the README's recipe is the recipe.
 local t = require "expect"
 local ops = require "tain.ops"
 local host = require "tain.host"
@@ -73,6 +73,14 @@ if os.execute("command -v spirv-val > /dev/null") == 0 then
     end
   end
   os.remove(path)
+end
+
+-- What the README shows is what there is.
+local readme = read "README.md"
+if not readme:find(read "recipes/sft.lua", 1, true) then wrong[#wrong + 1] = "README.md: recipes/sft.lua is another one" end
+for path in readme:gmatch "%]%(([%w_/.-]+)%)" do
+  local file = io.open(path, "rb")
+  if file then file:close() else wrong[#wrong + 1] = "README.md: there is no " .. path end
 end
 
 table.sort(wrong)
