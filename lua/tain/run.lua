@@ -516,11 +516,11 @@ local function saved_now(self, key)
   return event
 end
 
-local function save_now(self, key, state)
+local function save_now(self, key, state, since)
   if not self.save then return end
   self.events:sync()
-  local event = { key = key, state = state, step = self.global_step, at = self.events.at,
-    folder = "checkpoint-now" }
+  local event = { key = key, state = state, since = since, step = self.global_step,
+    at = self.events.at, folder = "checkpoint-now" }
   write_folder(self, "checkpoint-now", event, self.save)
 end
 
@@ -572,7 +572,10 @@ function Run:train(key, options)
   poll(self)
 
   local save = self.save
-  local deal, since, state = options.batches(event and event.state), 0, event and event.state
+  local deal, state = options.batches(event and event.state), event and event.state
+  -- Steps since the last checkpoint that is recorded: where the next one falls does not depend on
+  -- where the run was stopped.
+  local since = event and event.since or 0
   check["function"]("train", "what batches returns", deal)
   local over = false
   return function()
@@ -583,12 +586,12 @@ function Run:train(key, options)
         since = 0
       end
       if files.exists(self.folder .. "/SAVE") then
-        save_now(self, key, state)
+        save_now(self, key, state, since)
         files.remove(self.folder .. "/SAVE")
       end
     end
     if host.interrupted() > 0 then
-      if since > 0 then save_now(self, key, state) end
+      if since > 0 then save_now(self, key, state, since) end
       poll(self)
     end
     local step, batch, after = deal()

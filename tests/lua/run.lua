@@ -218,6 +218,7 @@ do
   t.equal({ loaded, steps, w }, { "checkpoint-now", { 4, 5, 6, 7 }, 28 })
   t.that(not read(top .. "/save/checkpoint-now/w"), "it is gone with the next checkpoint")
   t.equal(read(top .. "/save/checkpoint-7/w"), "28")
+  t.equal(read(top .. "/save/checkpoint-6/w"), "21")   -- where it is without having been stopped
   for _ in run:train("empty", { batches = function() return tain.batches({}, {}) end }) do end
   t.fails(run.train, 'the key "t" is used a second time', run, "t", { batches = deal })
   run:close()
