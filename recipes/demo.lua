@@ -7,7 +7,6 @@
 --- At the end it names a page of pictures and curves. recipes/sft.lua is the same loop without words.
 
 local tain = require "tain"
-local files = require "tain.files"
 local prompts = require "blocks.prompt_file"
 
 local opt = tain.options(tain.shared("seed", {
@@ -20,19 +19,9 @@ local opt = tain.options(tain.shared("seed", {
   lr      = { "number", default = 2e-4, min = 0 },
 }))
 
-local function free_folder()
-  files.make_folder "runs"
-  local folder, n = "runs/demo", 1
-  while files.exists(folder) do
-    n = n + 1
-    folder = "runs/demo-" .. n
-  end
-  return folder
-end
-
 local function say(text, ...) tain.say(text:format(...)) end
 
-local out = opt.out or free_folder()
+local out = opt.out or tain.fresh "runs/demo"
 local run = tain.run { out = out, options = opt, model = opt.model }
 local model = tain.load(opt.model)
 local watch = tain.watch(model, run, { heldout = prompts.sample(opt.heldout, "heldout", 1),

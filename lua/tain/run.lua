@@ -609,6 +609,24 @@ function Run:train(key, options)
   end
 end
 
+-- ---- Names ----
+
+--- A folder's name that is free: the given one, or with -2, -3, … behind it.
+---
+---     local out = opt.out or tain.fresh "runs/steps"
+---
+--- @param name string
+--- @return string
+function run.fresh(name)
+  check.string("fresh", "name", name)
+  local folder, n = name, 1
+  while files.exists(folder) or files.folder_exists(folder) do
+    n = n + 1
+    folder = name .. "-" .. n
+  end
+  return folder
+end
+
 -- ---- The end ----
 
 --- Ends the run: everything is on disk, and report.html is written. A recipe that comes to its end
