@@ -77,7 +77,8 @@ for _, item in ipairs(items) do say('   "%s"', item.prompt) end
 
 stage("Drawing", ("The model draws %d candidates of each prompt, code by code, each by other random numbers.\n"
   .. "Equal seeds give equal pictures, so that we can ask for the same ones after training."):format(opt.images))
-local judged = tain.judge(model, items, { images = opt.images, seed = opt.seed, label = "drawing" })
+local judged = tain.judge(model, items, { images = opt.images, seed = opt.seed, label = "drawing",
+  run = run })
 for _, each in ipairs(judged) do show(each, function(one) return ("%d"):format(one.index) end) end
 
 stage("Judging", "Now its other half looks: of every picture it is asked whether it shows the prompt, and\n"

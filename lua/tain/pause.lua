@@ -1,4 +1,4 @@
---- Waiting for the one who watches: until Enter, or for some seconds.
+--- Waiting for the one who watches: for a key, or for some seconds.
 
 local ffi = require "ffi"
 local check = require "tain.check"
@@ -6,44 +6,54 @@ local data = require "tain.data"
 local host = require "tain.host"
 local progress = require "tain.progress"
 
-ffi.cdef [[
-struct tain_poll { int fd; short events, happened; };
-int poll(struct tain_poll *, unsigned long, int);
-]]
+ffi.cdef "int poll(void *, unsigned long, int);"
 
 local pause = {}
 
--- Milliseconds between two looks at whether the user asked to stop.
-local SLICE = 50
+-- Seconds between two looks at whether the user asked to stop.
+local SLICE = 0.05
 
--- Whether a line, or the end of all lines, can be read without waiting.
-local function ready()
-  local one = ffi.new("struct tain_poll[1]", { { fd = 0, events = 1 } })
-  return ffi.C.poll(one, 1, SLICE) > 0
+--- One key, on a terminal without Enter.
+---
+--- @param keys string those that count, as one text: "ynq"
+--- @return string? # one of them; nil when the input has ended
+function pause.key(keys)
+  check.string("key", "keys", keys)
+  progress.clear()
+  while true do
+    data.poll()
+    local typed = host.key(SLICE)
+    if typed == "" then return nil end
+    if typed and keys:find(typed, 1, true) then return typed end
+  end
 end
 
---- Waits for Enter, or so many seconds. What is no terminal and has no more lines waits for nobody.
+--- Waits for Enter, or so many seconds. Where the input has ended, Enter is not waited for.
 ---
 --- @param seconds? number nil: until Enter
---- @return boolean # false when a line was typed that begins with q: the watcher wants to leave
+--- @return boolean # false when q was typed: the watcher wants to leave
 function pause.pause(seconds)
   if seconds ~= nil then check.number("pause", "seconds", seconds, 0) end
-  if seconds then
-    local till = host.seconds() + seconds
-    while host.seconds() < till do
-      data.poll()
-      ffi.C.poll(nil, 0, math.max(0, math.min(SLICE, math.ceil((till - host.seconds()) * 1000))))
-    end
-    data.poll()
-    return true
+  if not seconds then
+    if host.terminal(0) then io.stdout:write "[Enter goes on, q ends]" end
+    local typed = pause.key "\n qQ"
+    if host.terminal(0) then io.stdout:write "\r\27[K" end
+    return typed ~= "q" and typed ~= "Q"
   end
-  progress.clear()
-  if host.terminal(0) then io.stdout:write("[Enter goes on, q ends] ") end
-  io.stdout:flush()
-  repeat data.poll() until ready()
-  local line = io.read "*l"
+  local till = host.seconds() + seconds
+  while host.seconds() < till do
+    data.poll()
+    local wait = math.min(SLICE, till - host.seconds())
+    if host.terminal(0) then
+      local typed = host.key(wait)
+      if typed == "q" or typed == "Q" then return false end
+      if typed == "\n" then return true end
+    else
+      ffi.C.poll(nil, 0, math.max(0, math.ceil(wait * 1000)))
+    end
+  end
   data.poll()
-  return not (line and line:find "^%s*[qQ]")
+  return true
 end
 
 return pause

@@ -42,6 +42,23 @@ t.equal(code, 0)
 t.that(recipe.sh(("printf 'nonsense\\n%s\\n' | $tain recipes/lesson.lua --run %s/steps"):format(gap, recipe.folder))
   :find("Not yet. A hint: rejected pictures for each hundred pictures.\n   >    Right.", 1, true))
 
+-- explain tells the same of a pair as the recipe did.
+local was, is = said:match "\n +1 +(%-?[%d.]+) before, +(%-?[%d.]+) after"
+text = recipe.sh("$tain explain " .. recipe.folder .. "/steps 1")
+t.that(text:find(": a log-ratio of " .. was, 1, true), text)
+t.that(text:find(", a log-ratio of " .. is, 1, true), text)
+local part, gradient, moved = text:match "(drawing head) +gradient +([%d.e+-]+) +#* +moved ([%d.]+) %%"
+t.that(part and tonumber(gradient) > 0 and tonumber(moved) > 0, text)
+
+-- audit: a person's verdicts, counted.
+text = recipe.sh(("printf ynynynyn | $tain audit %s/steps --count 8"):format(recipe.folder))
+t.that(text:find "You and the model agree on [%d.]+ %% %(%d/8", text)
+t.equal(select(2, recipe.read("steps/audit.jsonl"):gsub("\n", "")), 8)
+text = recipe.sh(("printf 'ysq' | $tain audit %s/steps --json --count 4"):format(recipe.folder))
+t.equal(require("tain").json.decode(text).judged, 1)
+text, code = recipe.sh("$tain audit --count 0")
+t.equal({ text, code }, { "tain: audit: --count takes a whole number from 1, not 0\n", 2 })
+
 -- q leaves, and the run is whole.
 said, code = recipe.sh(("printf '\\nq\\n' | $tain recipes/steps.lua --model %s --count 1 --images 2 --out %s/left")
   :format(recipe.model, recipe.folder))

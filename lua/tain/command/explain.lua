@@ -1,9 +1,10 @@
---- tain explain: the story of one pair of a run, from its prompt to what training was told to do.
+--- tain explain: the story of one pair of a run, from its prompt to what training did with it.
 
 local facts = require "tain.report.facts"
 local files = require "tain.files"
 local image = require "tain.image"
 local select_ = require "tain.report.select"
+local story = require "tain.story"
 local terminal = require "tain.terminal"
 
 local function fail(format, ...)
@@ -15,17 +16,29 @@ local function say(format, ...) io.stdout:write(format:format(...), "\n") end
 
 local judged = { accepted = "right", rejected = "wrong", unclear = "unclear" }
 
--- The log-probabilities of a pair under the model before training, where the run kept them: results of
--- tain.method.reference lie in the order of the pairs of their round, two numbers a pair.
-local function reference(self, place)
-  local numbers = {}
+-- The codes of an image: of the results of tain.judge that the run kept, the one with this prompt's
+-- probability of yes, which no two drawings share.
+local function codes_of(self, p_yes)
   for _, event in ipairs(self.events) do
-    if event.kind == "done" and type(event.key) == "string" and event.key:find "^reference"
-      and type(event.result) == "table" then
-      for _, number in ipairs(event.result) do numbers[#numbers + 1] = number end
+    if event.kind == "done" and type(event.result) == "table" then
+      for _, one in ipairs(event.result) do
+        if type(one) == "table" and one.p_yes == p_yes and type(one.codes) == "table" then return one.codes end
+      end
     end
   end
-  return numbers[2 * place - 1], numbers[2 * place]
+end
+
+-- What computing can tell, or nil and why not.
+local function computed(self, folder, pair)
+  local before = type(self.options.model) == "string" and self.options.model
+  local one = { prompt = pair.prompt, chosen = codes_of(self, pair.p_chosen), rejected = codes_of(self, pair.p_rejected) }
+  if not before or not files.exists(before .. "/config.json") then
+    return nil, ("the model that it began with, %s, is not there"):format(tostring(before or "unknown"))
+  end
+  if not one.chosen or not one.rejected then return nil, "the run did not keep the codes of its images" end
+  local after = folder .. "/model"
+  return story.tell(before, files.exists(after .. "/config.json") and after or nil, one,
+    type(self.options.beta) == "number" and self.options.beta or 0.1)
 end
 
 local function picture(folder, path)
@@ -71,17 +84,30 @@ local function explain(folder, place)
   say("   p(yes) %.4f over %.4f, surer by %.4f.", tonumber(pair.p_chosen) or 0, tonumber(pair.p_rejected) or 0,
     (tonumber(pair.p_chosen) or 0) - (tonumber(pair.p_rejected) or 0))
 
-  local chosen, rejected = reference(self, place)
-  if chosen and rejected then
-    say("\n4. Before training the model drew the chosen image with log-probability %.3f and the rejected\n"
-      .. "   one with %.3f: a log-ratio of %.3f. Training compares with that, not with zero.", chosen, rejected,
-      chosen - rejected)
+  local told, why = computed(self, folder, pair)
+  if told then
     local beta = type(self.options.beta) == "number" and self.options.beta or 0.1
-    if tostring(self.options.loss or "sigmoid") ~= "sigmoid" then beta = nil end
-    if beta then
-      say("   At first nothing has moved, so the margin is 0, the loss -log s(0) = %.4f, and it pulls at\n"
-        .. "   the log-ratio with weight beta * s(-0) = %.4f (beta %.4g).", math.log(2), beta / 2, beta)
+    local function ratio(of) return of.chosen - of.rejected end
+    say("\n4. Before training the model drew the chosen image with log-probability %.2f and the rejected\n"
+      .. "   one with %.2f: a log-ratio of %.2f. Training compares with that, not with zero: the margin is 0\n"
+      .. "   at first, DPO's loss -log s(0) = %.4f, and it pulls at the log-ratio by beta s(0) = %.4f.",
+      told.before.chosen, told.before.rejected, ratio(told.before), math.log(2), beta / 2)
+    if told.after then
+      local margin = beta * (ratio(told.after) - ratio(told.before))
+      say("\n   After training: %.2f and %.2f, a log-ratio of %.2f. The margin is now %.4f, the loss of this pair\n"
+        .. "   %.4f, and its pull %.4f.", told.after.chosen, told.after.rejected, ratio(told.after), margin,
+        math.log(1 + math.exp(-margin)), beta / (1 + math.exp(margin)))
     end
+    local most = 0
+    for _, part in ipairs(told.parts) do most = math.max(most, part.gradient) end
+    say("\n   Where this pair pulls%s:\n", told.after and ", and how far the whole training moved the weights" or "")
+    for _, part in ipairs(told.parts) do
+      say("   %-26s gradient %9.2e  %-20s%s", part.name, part.gradient,
+        ("#"):rep(most > 0 and math.floor(20 * part.gradient / most + 0.5) or 0),
+        part.moved and (" moved %.3f %%"):format(100 * part.moved) or "")
+    end
+  else
+    say("\n4. What it did to the weights cannot be said: %s.", why)
   end
   local first, last = self.steps[1], self.steps[#self.steps]
   if last and last["rewards/margins"] then
@@ -94,7 +120,7 @@ end
 
 return {
   usage = "RUN PAIR",
-  about = "the story of one pair: prompt, candidates, scores, why these two, what training was told",
+  about = "the story of one pair: prompt, candidates, scores, why these two, log-ratio before and after, gradient of each layer",
   run = function(arguments)
     local folder = arguments[1] and arguments[1]:gsub("(.)/+$", "%1")
     if #arguments ~= 2 then return fail "explain takes the folder of a run and the number of a pair" end
