@@ -7,7 +7,7 @@
 --- beginning the model accepts 40 % of new images of waiting prompts. Either is a function of the
 --- state of the loop: write another. --method dpo learns from pairs, as recipes/dpo.lua does.
 
-local tain = require "tain"
+local tain = require("tain").api "1"
 
 local opt = tain.options(tain.shared("training rules run", {
   method = { "choice", choices = { "sft", "dpo" }, default = "sft" },

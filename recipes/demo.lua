@@ -6,7 +6,7 @@
 ---
 --- At the end it names a page of pictures and curves. recipes/sft.lua is the same loop without words.
 
-local tain = require "tain"
+local tain = require("tain").api "1"
 local prompts = require "blocks.prompt_file"
 
 local opt = tain.options(tain.shared("seed", {

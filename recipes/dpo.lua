@@ -6,7 +6,7 @@
 --- own unless given. DPO gains quickly and deceives itself easily: use --heldout and --judge, and
 --- heed the guard. The trained model is in OUT/model; look at the run with `tain report OUT`.
 
-local tain = require "tain"
+local tain = require("tain").api "1"
 
 local opt = tain.options(tain.shared("training rules run", {
   lr    = { "number", default = 3e-5, min = 0, help = "learning rate" },

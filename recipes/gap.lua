@@ -7,7 +7,7 @@
 --- With an outside judge also who is to blame: an image that both reject is weak generation, one
 --- that only the model rejects is misunderstanding ("weak generation" is the share of the former).
 
-local tain = require "tain"
+local tain = require("tain").api "1"
 
 local opt = tain.options(tain.shared("model prompts judge guidance seed", {
   images = { "integer", default = 1, min = 1, help = "images a prompt" },

@@ -6,7 +6,7 @@
 --- A wrong answer gets a hint, and another try; an empty one gets the answer. --answers gives them
 --- all at once. The lesson around it is recipes/lesson.md.
 
-local tain = require "tain"
+local tain = require("tain").api "1"
 local exact = require "blocks.outside"
 
 local opt = tain.options {

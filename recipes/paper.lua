@@ -11,7 +11,7 @@
 --- of it is in OUT/paper.json too, and every training run under OUT has a report of its own. It goes
 --- on where it was stopped with --resume.
 
-local tain = require "tain"
+local tain = require("tain").api "1"
 
 local opt = tain.options(tain.shared("model images guidance batch rules", {
   out      = { "path", new = true, help = "the folder for everything" },

@@ -5,7 +5,7 @@
 --- It needs no reference. Nothing around the loss knows which loss it is: copy this file and write
 --- another.
 
-local tain = require "tain"
+local tain = require("tain").api "1"
 
 local opt = tain.options(tain.shared("training rules run", {
   lr     = { "number", default = 3e-5, min = 0, help = "learning rate" },

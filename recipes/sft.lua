@@ -7,7 +7,7 @@
 --- images better while the outside judge likes them less. The trained model is in OUT/model; look
 --- at the run with `tain report OUT`.
 
-local tain = require "tain"
+local tain = require("tain").api "1"
 
 local opt = tain.options(tain.shared "training rules run")
 

@@ -8,7 +8,7 @@
 --- minutes around it. What was shown is kept in --out: `tain report`, `tain explain` and
 --- `tain recipes/lesson.lua` go on from there.
 
-local tain = require "tain"
+local tain = require("tain").api "1"
 local prompts = require "blocks.prompt_file"
 local exact = require "blocks.outside"
 

@@ -102,6 +102,8 @@ local batches_options = {
 --- Deals out a list in batches of columns: batch.prompt is the list of the items' prompts.
 ---
 ---     for step, batch, state in tain.batches(list, { size = 4, epochs = 2, seed = 1 }) do
+---       print(step, state.epoch, #batch.prompt)
+---     end
 ---
 --- Each epoch has its own order, which depends on the seed and the epoch's number only; the last
 --- batch of an epoch may be smaller.

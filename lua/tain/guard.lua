@@ -2,7 +2,7 @@
 --- outside judge likes them less, or when its verdicts become less right.
 ---
 ---     local guard = tain.guard()
----     for _, warning in ipairs(guard:see(overall)) do … end
+---     for _, warning in ipairs(guard:see(overall)) do tain.say(warning) end
 ---
 --- A fall counts when it is larger than chance explains: the 95 % interval of the difference to
 --- the first round does not reach zero. A fall of at least `slack` counts when it is more than its

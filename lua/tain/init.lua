@@ -6,6 +6,7 @@ require "tain.cdef"
 local check = require "tain.check"
 
 local parts = {
+  api = "api",
   data = "jsonl batches column contains sorted interrupted",
   evaluate = "evaluate summary",
   guard = "guard",
@@ -47,6 +48,8 @@ return setmetatable({}, {
       return tain[name]
     end
     if not part then
+      local renamed = require("tain.api").renamed[name]
+      if renamed then return tain[require("tain.api").warn(name, renamed)] end
       check.raise("tain has no %s%s", tostring(name), check.suggest(name, where))
     end
     local value = require("tain." .. part)[name]

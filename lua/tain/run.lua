@@ -4,9 +4,9 @@
 ---     local run = tain.run { out = opt.out, resume = opt.resume, options = opt }
 ---     run:keeps(save, load)                       -- functions of a folder: weights, optimizer
 ---
----     local judged = run:once("judge 1", function() … return { … } end)
+---     local seen = run:once("judge 1", function() return model:score(images, prompts) end)
 ---     for step, batch in run:train("epoch 1", { batches = deal, every = 50 }) do
----       run:metrics { loss = optimizer:step(…) }
+---       run:metrics { loss = optimizer:step(function() return loss(batch) end, { lr = 1e-4 }) }
 ---     end
 ---
 --- `events.jsonl` is the truth. A run that was killed goes on by playing its recipe again: what is
@@ -544,6 +544,8 @@ local train_options = {
 ---     for step, batch in run:train("epoch 3", { every = 50, batches = function(from)
 ---       return tain.batches(data, { size = 4, seed = 3, from = from })
 ---     end }) do
+---       run:metrics { loss = optimizer:step(function() return loss(batch) end, { lr = 1e-4 }) }
+---     end
 ---
 --- Saves a checkpoint after every so many steps and at the end. If training under this key is
 --- recorded as done, there is nothing to go through; if it was begun, it goes on after its latest
