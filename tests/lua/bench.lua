@@ -112,3 +112,18 @@ refused("--storage f16", 2, "tain bench: unknown option --storage")
 refused("draw --model /nonexistent", 2, "--model: there is no /nonexistent")
 refused("attention --heads 1 --tokens 8 --size 6 --json", 1, "attention: ")
 refused("decode --m 8 --model recipes/blocks/model --json", 1, "--m 8 and --model recipes/blocks/model")
+
+-- ---- make bench ----
+
+said, code = sh "PYTHON=false $tain tests/bench/compare.lua --small --repeats 1 2> /dev/null"
+t.equal(code, 0)
+local names = {}
+for line in said:gmatch "[^\n]+" do
+  if line:find "^{" then
+    local one = json.decode(line)
+    t.that(one.tain_ms > 0 and line:find('"peer":null,"peer_ms":null,"ratio":null', 1, true), line)
+    names[#names + 1] = one.work
+  end
+end
+t.equal(names, { "train", "draw", "score", "attention", "attention_backward", "matmul", "matmul_tiny",
+  "decode_bf16", "decode_f32", "conv" })
