@@ -3,6 +3,8 @@
 # make test         every test; make test T=op/silu for one, T=op/% for a folder, J=4 for four at once
 # make asan         the same under the address and undefined-behaviour sanitizers
 # make validate     the same under the Vulkan validation layer with synchronisation checks
+# make bench        how fast training, drawing and judging are, beside PyTorch if there is one: PYTHON
+#                   names the Python that has it, MARKDOWN=1 writes the table as the README has it
 # make check-header the header alone in C11, C++ and LuaJIT, and every name in the program
 # make manual       build/manual.md
 # make clean
@@ -36,11 +38,11 @@ clean:
 	rm -rf $B
 
 MAKEFLAGS += -j$(J)
-.PHONY: all help install-needs clean demo test asan validate check-header manual
+.PHONY: all help install-needs clean demo test bench asan validate check-header manual
 ifneq ($(MISSING),)
 ifneq ($(INSTALLED),)
 $(error still missing: $(MISSING))
-else ifeq ($(filter test asan validate check-header demo,$(MAKECMDGOALS)),)
+else ifeq ($(filter test bench asan validate check-header demo,$(MAKECMDGOALS)),)
 $(error missing: $(MISSING). Try  make install-needs)
 endif
 $(MAKECMDGOALS): # pkg-config answers while make reads this file: install, then start again
@@ -122,6 +124,9 @@ demo: $B/tain
 
 test: $B/tain $(TESTS)
 	@$(LUAJIT) tests/run.lua $B $J '$T' $(MODE)
+
+bench: $B/tain
+	@$B/tain tests/bench/compare.lua $(if $(filter 1,$(MARKDOWN)),--markdown)
 
 asan:
 	@$(MAKE) --no-print-directory B=$B/asan MODE=asan test \

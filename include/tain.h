@@ -970,6 +970,14 @@ int32_t tain_model_image_codes(tain_model *model);
 /// @return the size of the codebook
 int32_t tain_model_codebook(tain_model *model);
 
+/// Counts the tokens that the language model reads for a text.
+///
+/// @param model any
+/// @param text a prompt to draw by, or a question
+/// @param question whether it is a question about an image; the image's own tokens are counted too
+/// @return how many, or a negative status
+int32_t tain_model_tokens(tain_model *model, const char *text, bool question);
+
 /// Tells how many pixels a side the images have that the model draws.
 ///
 /// @param model any
@@ -1175,6 +1183,23 @@ double tain_check_prompts(const char *path, const char *tokenizers, const char *
 /// @param lines receives a line for each picture
 /// @return the greatest share of bytes that differ, or -1 on failure
 double tain_check_pictures(const char *path, const char **lines);
+
+/* -------------------------------------------------------------------- Roof */
+
+/// Starts arithmetic and nothing else: multiply-adds of numbers that stay in registers. How long it
+/// takes tells what the device can compute at most.
+///
+/// @param device where
+/// @param turns how much of it, 1 to 60000
+/// @return the floating point operations that were asked for, two a multiply-add, or a negative status
+double tain_roof_arithmetic(tain_device *device, int32_t turns);
+
+/// Starts to read a tensor once. How long it takes tells how fast the device reads memory, if the
+/// tensor is larger than its caches.
+///
+/// @param x f32, without gaps, at least 16384 elements
+/// @return the bytes that will be read, or a negative status
+double tain_roof_reading(tain_tensor *x);
 
 /* ------------------------------------------------------------------- Files */
 

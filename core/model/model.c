@@ -550,6 +550,32 @@ static int questions_make(struct tain_model *m, struct questions *q, const int32
     return status;
 }
 
+int32_t tain_model_tokens(tain_model *model, const char *text, bool question)
+{
+    const char *const texts[] = { text };
+    int64_t count = 0, seen;
+    int status;
+
+    REQUIRE(model, "tokens: model is missing");
+    REQUIRE(text, "tokens: text is missing");
+    if (question) {
+        struct questions q = { 0 };
+        int32_t image = 0;
+
+        status = questions_make(model, &q, &image, texts, NULL, 1);
+        seen = model->j.config.vision.image / model->j.config.vision.patch;
+        count = (int64_t)q.head.count + seen * seen + 1 + (int64_t)q.ids.count; /* 1: the image's end */
+        questions_clear(&q);
+    } else {
+        struct prompts p = { 0 };
+
+        status = prompts_make(model, &p, texts, 1, "tokens");
+        count = (int64_t)p.all.count;
+        prompts_clear(&p);
+    }
+    return status ? status : (int32_t)count;
+}
+
 tain_tensor *tain_model_answer(tain_model *model, const uint8_t *rgb, int32_t images, int32_t width, int32_t height,
                                const int32_t *image_of, const char *const *questions, const char *const *answers,
                                int32_t count)

@@ -77,9 +77,21 @@ local function whole()
   return table.concat(lines, "\n") .. "\n"
 end
 
+-- What a command of the program says of itself.
+local function command(name)
+  local main = require "tain.main"
+  for _, one in ipairs(main.commands()) do
+    if one == name then
+      local found = require("tain.command." .. name)
+      return found.help and found.help()
+        or ("tain %s %s\n\n%s\n"):format(name, found.usage or "", found.about)
+    end
+  end
+end
+
 --- The text about a name.
 ---
---- @param name string an operation, a function, a class, a recipe, a folder
+--- @param name string an operation, a function, a class, a recipe, a folder, a command
 --- @return string? text
 --- @return string? nearest ends the message when there is none: "; did you mean x?"
 function help.find(name)
@@ -93,8 +105,9 @@ function help.find(name)
       if topic:match "[:.]([%w_]+)$" == short then text = text or found end
     end
   end
+  text = text or command(name)
   if text then return text end
-  local known = {}
+  local known = require("tain.main").commands()
   for _, from in ipairs { names, topics } do
     for one in pairs(from) do
       known[#known + 1] = one:gsub("^tain[_.]", "")
