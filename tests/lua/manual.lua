@@ -146,4 +146,5 @@ require("tain.api").renamed.assess = "judge"
 t.that(rawequal(tain.assess, tain.judge))
 require("tain.api").renamed.assess = nil
 t.fails(function() return tain.assess end, "tain has no assess")
+require("tain.run").finish()   -- closes what examples left open
 recipe.done()
