@@ -14,6 +14,13 @@
 
 struct gpu;
 
+/* What may go wrong with a device at any moment goes through these, so that a test can make it go wrong:
+ * true, and the call is answered as a driver would. Taking memory fails for want of it, submitting because
+ * the device was lost. (command.c) */
+extern struct gpu_faults {
+    bool (*no_memory)(void), (*lost)(void);
+} gpu_faults;
+
 /* What the rest of tain may know of a device. */
 struct gpu_info {
     char name[256];        /* "llvmpipe (LLVM 15.0.6, 256 bits)" */

@@ -171,7 +171,8 @@ static struct gpu_block *block_try(struct gpu *g, uint64_t bytes)
         type = vk_memory_type(g, need.memoryTypeBits, 0);
     alloc.allocationSize = need.size;
     alloc.memoryTypeIndex = (uint32_t)(type < 0 ? 0 : type);
-    result = vkAllocateMemory(g->device, &alloc, NULL, &b->memory);
+    result = gpu_faults.no_memory() ? VK_ERROR_OUT_OF_DEVICE_MEMORY
+                                    : vkAllocateMemory(g->device, &alloc, NULL, &b->memory);
     if (result)
         goto refused;
     result = vkBindBufferMemory(g->device, b->buffer, b->memory, 0);
@@ -196,8 +197,9 @@ refused:
     if (result == VK_ERROR_DEVICE_LOST)
         vk_fail(g, result, "making a block of memory");
     else
-        fail(TAIN_ENOMEM, "device memory: the driver refused %llu MiB more; %llu MiB are taken already",
-             (unsigned long long)bytes >> 20, (unsigned long long)g->usage.reserved >> 20);
+        fail(TAIN_ENOMEM, "device memory: the driver refused %llu %s more; %llu MiB are taken already",
+             (unsigned long long)bytes >> (bytes >> 20 ? 20 : 10), bytes >> 20 ? "MiB" : "KiB",
+             (unsigned long long)g->usage.reserved >> 20);
 failed:
     vkDestroyBuffer(g->device, b->buffer, NULL);
     vkFreeMemory(g->device, b->memory, NULL);

@@ -45,6 +45,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "tain: out of memory\n");
         return 1;
     }
+    if (!host_faults_open())
+        return 2;
     host_signals_open(L);
     if (lua_cpcall(L, run, &a)) {
         const char *message = lua_tostring(L, -1);
