@@ -10,6 +10,7 @@
 
 local ffi = require "ffi"
 local golden = require "tain.golden"
+local hub = require "tain.hub"
 local json = require "tain.json"
 local files = require "tain.files"
 local tain = require "tain.init"
@@ -186,6 +187,14 @@ local function check_folder_of_any_kind(folder)
   local list = golden.find(folder)
   if #list > 0 then return compare_all(list) end
   wrong = 0
+  if not exists(folder) and folder:find("^[^/]+/[^/]+$") then   -- perhaps a model's name
+    local found, problem = hub.find(folder)
+    if not found then
+      io.stderr:write("tain: ", problem, "\n")
+      return 1
+    end
+    folder = found
+  end
   if files.folder_exists(folder) and not exists(folder .. "/config.json") then
     io.stderr:write("tain: ", folder, ": neither a model's folder, which has a config.json, nor "
       .. "recorded runs of a kind that is known: ", golden.kinds, "\n")
@@ -196,7 +205,7 @@ local function check_folder_of_any_kind(folder)
 end
 
 return {
-  usage = "[FOLDER]",
+  usage = "[FOLDER | MODEL]",
   about = "whether this machine computes what it should, or agrees with the runs in FOLDER",
   run = function(arguments)
     if #arguments > 1 then
