@@ -45,7 +45,7 @@ struct layout {
     int64_t directory_at, directory_bytes, wide_at; /* if not 0 */
 };
 
-static void make_zip(struct bytes *z, const struct member *m, size_t count, const struct layout *l)
+static inline void make_zip(struct bytes *z, const struct member *m, size_t count, const struct layout *l)
 {
     static uint64_t at[64];
     static uint32_t crc[64];
@@ -126,7 +126,7 @@ static void make_zip(struct bytes *z, const struct member *m, size_t count, cons
 }
 
 /* Opens bytes as a file of that name, which lies in memory, since thousands are made. */
-static struct st_file *open_as(const char *name, const void *bytes, size_t n)
+static inline struct st_file *open_as(const char *name, const void *bytes, size_t n)
 {
     static int fd = -1;
     static char path[64];
@@ -140,7 +140,7 @@ static struct st_file *open_as(const char *name, const void *bytes, size_t n)
 }
 
 /* Reads all there is. */
-static void read_all(const struct st_file *f)
+static inline void read_all(const struct st_file *f)
 {
     for (int i = 0; i < st_count(f); i++) {
         const struct st_entry *e = st_at(f, i);
@@ -154,7 +154,7 @@ static void read_all(const struct st_file *f)
 }
 
 /* The file is read or refused; a refusal is one sentence that names the file. */
-static void survives(const char *name, const void *bytes, size_t n)
+static inline void survives(const char *name, const void *bytes, size_t n)
 {
     struct st_file *f = open_as(name, bytes, n);
 
@@ -168,7 +168,7 @@ static void survives(const char *name, const void *bytes, size_t n)
 }
 
 /* Cut off after every `step` bytes; and with every single bit of bytes `from` to `to` turned over. */
-static void survives_damage(const char *name, const uint8_t *bytes, size_t n, size_t step, size_t from, size_t to)
+static inline void survives_damage(const char *name, const uint8_t *bytes, size_t n, size_t step, size_t from, size_t to)
 {
     uint8_t *copy = malloc(n);
 
