@@ -136,6 +136,7 @@ validate:
 SECONDS  ?= 60
 FUZZ     := $(patsubst tests/%.c,$B/%,$(wildcard tests/fuzz/*.c))
 READERS  := $(patsubst %.c,$B/fuzz/%.o,$(wildcard core/base/*.c core/io/*.c) core/model/janus_config.c)
+.SECONDARY: $(READERS)
 HARSH    := -g -O1 -DFUZZING -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 
 $B/fuzz/core/%.o: core/%.c
