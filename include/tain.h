@@ -1284,6 +1284,13 @@ tain_bytes *tain_file_sha256(const char *path);
 /// @return new bytes: 64 hexadecimal digits
 tain_bytes *tain_sha256(const char *bytes, int64_t count);
 
+/// Lists the tensors of a file of weights: safetensors, or PyTorch's archive of a pickle, of which
+/// nothing is executed.
+///
+/// @param path of the file
+/// @return new bytes: the names, each with a zero byte after it
+tain_bytes *tain_weights_list(const char *path);
+
 /// Tells whether there is a folder.
 ///
 /// @param path any
