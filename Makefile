@@ -5,6 +5,7 @@
 # make validate     the same under the Vulkan validation layer with synchronisation checks
 # make bench        how fast training, drawing and judging are, beside PyTorch if there is one: PYTHON
 #                   names the Python that has it, MARKDOWN=1 writes the table as the README has it
+# make fuzz         every reader of files against bytes that clang makes up; SECONDS=600 for each
 # make check-header the header alone in C11, C++ and LuaJIT, and every name in the program
 # make manual       build/manual.md
 # make clean
@@ -38,7 +39,7 @@ clean:
 	rm -rf $B
 
 MAKEFLAGS += -j$(J)
-.PHONY: all help install-needs clean demo test bench asan validate check-header manual
+.PHONY: all help install-needs clean demo test bench asan validate fuzz check-header manual
 ifneq ($(MISSING),)
 ifneq ($(INSTALLED),)
 $(error still missing: $(MISSING))
@@ -135,10 +136,32 @@ asan:
 validate:
 	@$(MAKE) --no-print-directory MODE=validate test
 
+# ---- readers of files: a target each in tests/fuzz, which are tests of their corpus as well ----
+
+SECONDS  ?= 60
+FUZZ     := $(patsubst tests/%.c,$B/%,$(wildcard tests/fuzz/*.c))
+READERS  := $(patsubst %.c,$B/fuzz/%.o,$(wildcard core/base/*.c core/io/*.c) core/model/janus_config.c)
+.SECONDARY: $(READERS)
+HARSH    := -g -O1 -DFUZZING -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+
+$B/fuzz/core/%.o: core/%.c
+	@mkdir -p $(@D)
+	$(Q)clang $(HARSH) $(FLAGS) -c -o $@ $<
+
+$B/fuzz/%: tests/fuzz/%.c $(READERS)
+	$(Q)clang $(HARSH) -fsanitize=fuzzer $(FLAGS) -o $@ $(filter %.c %.o,$^) $(LIBS)
+
+fuzz: $(FUZZ)
+	@for f in $(FUZZ); do n=$${f##*/}; mkdir -p $B/fuzz/corpus/$$n; echo $$n; \
+	    $$f -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 -max_len=32768 -print_final_stats=1 \
+	        -artifact_prefix=$B/fuzz/$$n- $B/fuzz/corpus/$$n tests/fuzz/corpus/$$n 2> $B/fuzz/$$n.log || \
+	        { tail -40 $B/fuzz/$$n.log; exit 1; }; \
+	    grep -E 'number_of_executed|peak_rss' $B/fuzz/$$n.log; done
+
 check-header: $B/tain
 	$(CC) -std=c11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c include/tain.h
 	$(CXX) -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c++ include/tain.h
 	$B/tain lua/gen/header.lua
 
 endif
--include $(OBJECTS:.o=.d) $(wildcard $B/spv/*.d) $(TESTS:%=%.d)
+-include $(OBJECTS:.o=.d) $(wildcard $B/spv/*.d) $(TESTS:%=%.d) $(READERS:.o=.d)

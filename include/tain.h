@@ -845,7 +845,8 @@ typedef struct tain_model tain_model;
 /// Loads a model from a folder of published files.
 ///
 /// @param device where
-/// @param folder config.json, model.safetensors (or shards and their index), tokenizer files
+/// @param folder config.json, model.safetensors or pytorch_model.bin (or shards and their index),
+///        tokenizer files; as DeepSeek published it, or in the layout of transformers' port
 /// @param storage how matrices are stored: f32 (can be trained), f16 or bf16
 /// @return a new reference
 tain_model *tain_model_load(tain_device *device, const char *folder, tain_type storage);
@@ -868,13 +869,28 @@ void tain_model_free(tain_model *model);
 /// @param model any
 /// @param folder must exist
 /// @param type how numbers are stored in the file: f32, f16 or bf16
+/// @param port whether under the names that transformers' port gave the weights, or DeepSeek's
+/// @param shard bytes at most of one file's tensors; a larger tensor is a file by itself
 /// @return status; nothing is left behind on failure
-tain_status tain_model_save(tain_model *model, const char *folder, tain_type type);
+tain_status tain_model_save(tain_model *model, const char *folder, tain_type type, bool port, int64_t shard);
+
+/// Tells in which layout the model's config.json was.
+///
+/// @param model any
+/// @return true for that of transformers' port
+bool tain_model_is_port(tain_model *model);
+
+/// Finds a token by the name it has in the tokenizer's file.
+///
+/// @param model any
+/// @param name such as "<begin_of_image>"
+/// @return its id, or -1
+int32_t tain_model_token(tain_model *model, const char *name);
 
 /// Replaces the weights by those of a file.
 ///
 /// @param model stored as f32
-/// @param path a safetensors file or a folder, with the names that the model has
+/// @param path a safetensors file or a folder, in either layout
 /// @return status
 tain_status tain_model_restore(tain_model *model, const char *path);
 
@@ -1140,6 +1156,14 @@ tain_tensor *tain_codec_unit(tain_tensor *z);
 /// @return the worst of these errors, or -1 on failure
 double tain_check_golden(tain_device *device, const char *path, const char **lines);
 
+/// Does the same with a recorded run in the layout of transformers' port.
+///
+/// @param device where
+/// @param folder a model's folder, with info.json and io.safetensors
+/// @param lines receives the lines, as tain_check_golden does
+/// @return the worst error, or -1 on failure
+double tain_check_port(tain_device *device, const char *folder, const char **lines);
+
 /// Does the same with the small recorded runs that are inside the program.
 ///
 /// @param device where
@@ -1284,6 +1308,13 @@ tain_bytes *tain_file_sha256(const char *path);
 /// @param count how many
 /// @return new bytes: 64 hexadecimal digits
 tain_bytes *tain_sha256(const char *bytes, int64_t count);
+
+/// Lists the tensors of a file of weights: safetensors, or PyTorch's archive of a pickle, of which
+/// nothing is executed.
+///
+/// @param path of the file
+/// @return new bytes: the names, each with a zero byte after it
+tain_bytes *tain_weights_list(const char *path);
 
 /// Tells whether there is a folder.
 ///

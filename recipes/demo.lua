@@ -10,7 +10,7 @@ local tain = require("tain").api "1"
 local prompts = require "blocks.prompt_file"
 
 local opt = tain.options(tain.shared("seed", {
-  model   = { "path", default = "recipes/blocks/model", help = "model directory" },
+  model   = { "model", default = "recipes/blocks/model", help = "model directory" },
   out     = { "path", new = true, optional = true, help = "the run's folder; default runs/demo, runs/demo-2, …" },
   count   = { "integer", default = 400, min = 1, help = "prompts to learn from" },
   heldout = { "integer", default = 160, min = 1, help = "prompts to be measured on" },

@@ -8,7 +8,7 @@
  * only filling. Without a mask, padding before the first token of a text counts as such.
  */
 #define _GNU_SOURCE /* memfd_create */
-#include "check/check.h"
+#include "check/janus.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -16,13 +16,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-struct golden {
-    struct janus m;
-    const struct st_file *io;
-    struct check_report *report;
-    double guidance, temperature;
-};
 
 /* ---- What was recorded ---- */
 
@@ -111,7 +104,7 @@ static int understand_row(struct golden *g, const struct janus_row *row, const i
     return status;
 }
 
-static int understanding(struct golden *g)
+int golden_understanding(struct golden *g)
 {
     struct janus *m = &g->m;
     const struct vit_config *v = &m->config.vision;
@@ -382,8 +375,7 @@ done:
 
 /* ---- The codec ---- */
 
-/* [B, H, W, C] on the device to [B, C, H, W]. Takes t over. */
-static tain_tensor *channels_first(tain_tensor *t)
+tain_tensor *golden_channels_first(tain_tensor *t)
 {
     int64_t B, H, W, C;
     tain_tensor *flat, *swapped, *dense, *out;
@@ -426,14 +418,14 @@ static int codec(struct golden *g)
         goto done;
     }
     if (st_find(g->io, "vq.z"))
-        status = against(g, "vq.z", channels_first(tensor_ref(z)));
+        status = against(g, "vq.z", golden_channels_first(tensor_ref(z)));
     if (codes && !status) {
         best = codec_nearest(m->codec, z);
         status = best ? tain_tensor_read_ints(best, got, codes_n) : tain_error_status();
         if (!status)
             check_ints(g->report, "vq.codes", got, codes, codes_n);
         if (!status && st_find(g->io, "vq.recon"))
-            status = against(g, "vq.recon", channels_first(janus_decode(m, codes, B)));
+            status = against(g, "vq.recon", golden_channels_first(janus_decode(m, codes, B)));
     }
 done:
     free(chw);
@@ -448,20 +440,27 @@ done:
 
 /* ---- All of it ---- */
 
-/* What is recorded and not looked at is told: silence would read as agreement. */
-static void tell_unknown(struct golden *g)
+static bool fits(const char *known, const char *name)
 {
-    static const char *const known[] = {
-        "und.pixels", "und.input_ids", "und.mask", "und.vit", "und.aligned", "und.logits", "und.greedy",
-        "gen.u", "gen.tokens", "gen.mask", "gen.codes", "gen.logit_cond", "gen.logit_uncond", "gen.image", "gen.uint8",
-        "sft.token_logp", "sft.loss", "vq.image", "vq.z", "vq.codes", "vq.recon",
-    };
+    for (; *known; known++) {
+        if (*known == '*')
+            name += strcspn(name, ".");
+        else if (*name++ != *known)
+            return false;
+        if (*known == '.' && !known[1])
+            return true;
+    }
+    return !*name;
+}
 
+void golden_tell_unknown(struct golden *g, const char *const *known, size_t count)
+{
     for (int i = 0; i < st_count(g->io); i++) {
         const char *name = st_at(g->io, i)->name;
-        bool is = !strncmp(name, "grad.", 5);
-        for (size_t k = 0; k < COUNT_OF(known) && !is; k++)
-            is = !strcmp(name, known[k]);
+        bool is = false;
+
+        for (size_t k = 0; k < count && !is; k++)
+            is = fits(known[k], name);
         if (!is)
             text_format(g->report->text, "%-72s not compared\n", name);
     }
@@ -470,6 +469,11 @@ static void tell_unknown(struct golden *g)
 int check_janus(struct check_report *r, tain_device *d, const struct json *root, const struct st_file *weights,
                 const struct st_file *io)
 {
+    static const char *const known[] = {
+        "und.pixels", "und.input_ids", "und.mask", "und.vit", "und.aligned", "und.logits", "und.greedy",
+        "gen.u", "gen.tokens", "gen.mask", "gen.codes", "gen.logit_cond", "gen.logit_uncond", "gen.image", "gen.uint8",
+        "sft.token_logp", "sft.loss", "vq.image", "vq.z", "vq.codes", "vq.recon", "grad.",
+    };
     struct golden g = { .io = io, .report = r, .guidance = 5, .temperature = 1 };
     struct janus_config c;
     int status;
@@ -481,7 +485,7 @@ int check_janus(struct check_report *r, tain_device *d, const struct json *root,
     if (!status)
         status = weights_load(&g.m.weights, weights, TAIN_F32);
     if (!status)
-        status = understanding(&g);
+        status = golden_understanding(&g);
     if (!status)
         status = drawing(&g);
     if (!status)
@@ -491,7 +495,7 @@ int check_janus(struct check_report *r, tain_device *d, const struct json *root,
     if (!status && !r->text->count)
         status = fail(TAIN_EFORMAT, "nothing that was recorded has a name that is known");
     if (!status)
-        tell_unknown(&g);
+        golden_tell_unknown(&g, known, COUNT_OF(known));
     janus_close(&g.m);
     return status;
 }

@@ -203,7 +203,8 @@ int json_opt_number(const struct json *o, const char *key, double min, double ma
 int json_opt_bool(const struct json *o, const char *key, bool *out);
 int json_opt_string(const struct json *o, const char *key, const char **out);
 
-/* ---- safetensors (safetensors.c, safetensors_out.c) ---- */
+/* ---- Named tensors in files (tensors.c): safetensors, written by safetensors_out.c, and PyTorch's
+ * archives of a pickle (pickle.c), of which nothing is executed ---- */
 
 enum st_type { /* what tain can use, then what it only knows the size of */
     ST_F64,
@@ -239,6 +240,7 @@ struct st_entry {
     int64_t count;          /* of elements */
     size_t bytes;
     int64_t offset;         /* of its first byte in its file */
+    const int64_t *stride;  /* of elements, where they do not lie in the order of the shape, or NULL */
     int file;
 };
 
@@ -250,14 +252,15 @@ size_t st_type_bytes(enum st_type type); /* of an element; 0 for ST_OTHER */
 bool st_good_name(const char *name, size_t count);
 
 /* One file, or a folder's model.safetensors, or all shards that a folder's
- * model.safetensors.index.json (which may also be named itself) lists. The headers are read and
- * checked; data is read when asked for, with pread, so that a file cut short later is an error and
- * not a crash. NULL on failure. */
+ * model.safetensors.index.json (which may also be named itself) lists; or pytorch_model.bin and
+ * pytorch_model.bin.index.json in the same way. What the files say they hold is read and checked;
+ * data is read when asked for, with pread, so that a file cut short later is an error and not a
+ * crash. NULL on failure. */
 struct st_file;
 struct st_file *st_open(const char *path);
 void st_close(struct st_file *f); /* NULL is fine */
 
-/* Entries live as long as the file. In the order of the data, shard after shard. */
+/* Entries live as long as the file. Shard after shard, in the order of the data or of the pickle. */
 int st_count(const struct st_file *f);
 const struct st_entry *st_at(const struct st_file *f, int index);
 const struct st_entry *st_find(const struct st_file *f, const char *name); /* NULL if not there */

@@ -117,6 +117,25 @@ tain_bytes *tain_sha256(const char *bytes, int64_t count)
     return bytes_of(base_strdup(digits), 64);
 }
 
+tain_bytes *tain_weights_list(const char *path)
+{
+    struct text t = { 0 };
+    struct st_file *f;
+
+    REQUIRE_OR_NULL(path, "weights_list: path is NULL");
+    if (!(f = st_open(path)))
+        return NULL;
+    text_put(&t, "", 0);
+    for (int i = 0; i < st_count(f); i++)
+        text_put(&t, st_at(f, i)->name, strlen(st_at(f, i)->name) + 1);
+    st_close(f);
+    if (t.failed) {
+        free(t.at);
+        return NULL;
+    }
+    return bytes_of(t.at ? t.at : base_alloc(1, 1), t.count);
+}
+
 bool tain_folder_exists(const char *path)
 {
     return path && folder_exists(path);

@@ -33,6 +33,7 @@ int janus_open(struct janus *m, tain_device *d, const struct janus_config *c)
 
     m->config = *c;
     w->device = d;
+    w->rename = janus_port_name;
     if ((status = llama_declare(w, &m->language, &c->language, "language_model.model.", "language_model.lm_head")) ||
         (status = vit_declare(w, &m->vision, &c->vision, "vision_model.vision_tower.")))
         return status;

@@ -17,6 +17,7 @@ struct janus_config {
     float mean[3], deviation[3];      /* of pixels for the vision transformer */
     uint8_t background[3];            /* of the square that an image is put on */
     int64_t least;                    /* shortest side after resizing */
+    bool port;                        /* config.json is in the layout of transformers' port */
 };
 
 struct janus {
@@ -29,9 +30,11 @@ struct janus {
     struct codec *codec;
 };
 
-/* config.json as published, with sizes that the published files leave out as further keys; or the
- * json of a golden folder. Fails with a sentence. */
+/* config.json as published, with sizes that the published files leave out as further keys; or that of
+ * transformers' port; or the json of a golden folder. Fails with a sentence. */
 int janus_config_read(struct janus_config *c, const struct json *root);
+/* How the port calls a weight of this name (port.c). */
+void janus_port_name(const char *name, struct weight_alias *alias);
 int janus_open(struct janus *m, tain_device *d, const struct janus_config *c); /* declares; takes over c */
 void janus_close(struct janus *m);
 

@@ -2,7 +2,8 @@
  *
  * The published config.json names its parts ("siglip_large_patch16_384", "VQ-16") instead of giving
  * their sizes, and the 7B's leaves out most of the language model too: then LlamaConfig's defaults
- * hold. A model with other sizes says so in the same places with further keys.
+ * hold. A model with other sizes says so in the same places with further keys. The port of
+ * transformers has places of its own for the same sizes.
  */
 #include "model/janus.h"
 
@@ -219,6 +220,50 @@ static int read_golden(struct janus_config *c, const struct json *root)
     return 0;
 }
 
+/* transformers' port: text_config, vision_config and vq_config, with the same defaults. A size that
+ * must be another one's is left out or says the same. */
+static int read_port(struct janus_config *c, const struct json *root)
+{
+    static const char *const gelu[] = { "gelu", NULL };
+    const struct json *v = json_find(root, "vision_config"), *k = json_find(root, "vq_config");
+    struct vit_config *vit = &c->vision;
+    struct codec_config *codec = &c->codec;
+    int64_t grid, depth = 2, blocks = codec->blocks, width, same[3];
+    bool bias = true;
+    double ratio = 4;
+    int status = read_language(&c->language, json_find(root, "text_config"));
+
+    c->port = true;
+    if (!status && v &&
+        !((status = opt(v, "image_size", &vit->image)) || (status = opt(v, "patch_size", &vit->patch)) ||
+          (status = opt(v, "hidden_size", &vit->width)) || (status = opt(v, "num_hidden_layers", &vit->layers)) ||
+          (status = opt(v, "num_attention_heads", &vit->heads)) || (status = opt_float(v, "layer_norm_eps", &vit->eps)) ||
+          (status = json_opt_number(v, "mlp_ratio", 1e-3, 1024, &ratio)) || (status = never(v, "use_qk_norm")) ||
+          (status = json_opt_bool(v, "attention_bias", &bias)) || (status = json_opt_int(v, "depth", 2, 2, &depth))) &&
+        (status = only(v, "hidden_act", gelu)) >= 0)
+        status = bias ? 0 : json_fail(json_find(v, "attention_bias"), "must be true");
+    vit->hidden = (int64_t)(ratio * (double)vit->width);
+    grid = vit->image / vit->patch;
+    if (!status && k &&
+        !((status = opt(k, "num_embeddings", &codec->codes)) || (status = opt(k, "embed_dim", &codec->code_size)) ||
+          (status = opt(k, "base_channels", &codec->channels)) || (status = opt(k, "latent_channels", &codec->z)) ||
+          (status = json_opt_int(k, "num_res_blocks", 0, 16, &blocks)) || (status = opt(k, "num_patches", &grid)) ||
+          (status = json_opt_int(k, "num_hidden_layers", 2, 2, &depth)) || (status = never(k, "double_latent")) ||
+          (status = read_multipliers(k, "channel_multiplier", codec, codec->encoder_mult)) ||
+          (status = read_multipliers(k, "channel_multiplier", codec, codec->decoder_mult))))
+        status = only(k, "hidden_act", gelu);
+    codec->blocks = blocks;
+    codec->image = grid << (codec->levels - 1);
+    c->head_hidden = width = same[0] = same[1] = same[2] = c->language.width;
+    if (status < 0 || (v && (status = opt(v, "projection_dim", &same[0]))) ||
+        (k && ((status = opt(k, "projection_dim", &same[1])) || (status = opt(k, "image_token_embed_dim", &same[2])))))
+        return status;
+    if (same[0] != width || same[1] != width || same[2] != width)
+        return json_fail(root, "the projections have %lld, %lld and %lld numbers; the language model has %lld",
+                         (long long)same[0], (long long)same[1], (long long)same[2], (long long)width);
+    return 0;
+}
+
 int janus_config_read(struct janus_config *c, const struct json *root)
 {
     int status;
@@ -226,6 +271,8 @@ int janus_config_read(struct janus_config *c, const struct json *root)
     defaults(c);
     if (json_find(root, "vq")) {
         status = read_golden(c, root);
+    } else if (json_find(root, "text_config") || json_find(root, "vq_config")) {
+        status = read_port(c, root);
     } else {
         const struct json *codec = params_of(root, "gen_vision_config"), *head = params_of(root, "gen_head_config");
         int64_t image;

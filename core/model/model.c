@@ -19,26 +19,62 @@ struct tain_model {
 
 /* ---- Folders ---- */
 
-/* The text before questions and the pixels' normalisation, where the folder says other than Janus. */
+/* Three numbers, or those that were there. */
+static int opt_three(const struct json *o, const char *key, double min, double max, double out[3])
+{
+    const struct json *list = json_find(o, key);
+    int status = 0, i = 0;
+
+    if (!list || json_type(list) == JSON_NULL)
+        return 0;
+    if (json_type(list) != JSON_ARRAY || json_count(list) != 3)
+        return json_fail(list, "must be a list of 3 numbers");
+    for (const struct json *v = json_first(list); v && !status; v = json_next(v))
+        status = json_number(v, min, max, &out[i++]);
+    return status;
+}
+
+/* How pictures are made ready for the vision transformer. */
+static int read_pixels(struct janus_config *c, const struct json *root)
+{
+    double mean[3] = { 0.5, 0.5, 0.5 }, deviation[3] = { 0.5, 0.5, 0.5 }, background[3] = { 127, 127, 127 };
+    int status;
+
+    if ((status = opt_three(root, "image_mean", -1e3, 1e3, mean)) || (status = opt_three(root, "image_std", 1e-6, 1e3, deviation)) ||
+        (status = opt_three(root, "background_color", 0, 255, background)) ||
+        (status = json_opt_int(root, "min_size", 1, IMAGE_SIDE, &c->least)))
+        return status;
+    for (int i = 0; i < 3; i++) {
+        c->mean[i] = (float)mean[i];
+        c->deviation[i] = (float)deviation[i];
+        c->background[i] = (uint8_t)background[i];
+    }
+    return 0;
+}
+
+/* The text before questions and how pictures are made ready, where the folder says other than Janus. */
 static int read_processors(struct tain_model *m, const char *folder)
 {
-    char *path = path_join(folder, "processor_config.json");
+    static const char *const names[] = { "processor_config.json", "preprocessor_config.json" };
     const char *system = template_janus_system;
-    struct json *root = NULL;
+    struct json *root[2] = { NULL, NULL };
     int status = 0;
 
-    if (!path)
-        return TAIN_ENOMEM;
-    if (file_exists(path)) {
-        if (!(root = json_read(path, 1 << 20)))
+    for (int i = 0; i < 2 && !status; i++) {
+        char *path = path_join(folder, names[i]);
+
+        if (!path || (file_exists(path) && !(root[i] = json_read(path, 1 << 20))))
             status = tain_error_status();
-        else
-            status = json_opt_string(root, "system_prompt", &system);
+        free(path);
     }
+    if (!status && root[0])
+        status = json_opt_string(root[0], "system_prompt", &system);
+    if (!status && root[1])
+        status = read_pixels(&m->j.config, root[1]);
     if (!status && !(m->j.config.system = base_strdup(system)))
         status = TAIN_ENOMEM;
-    json_free(root);
-    free(path);
+    json_free(root[0]);
+    json_free(root[1]);
     return status;
 }
 
@@ -164,14 +200,25 @@ void tain_model_free(tain_model *model)
     tain_device_free(d);
 }
 
-tain_status tain_model_save(tain_model *model, const char *folder, tain_type type)
+tain_status tain_model_save(tain_model *model, const char *folder, tain_type type, bool port, int64_t shard)
 {
     static const enum st_type types[] = { ST_F32, ST_F16, ST_BF16 };
 
     REQUIRE(model, "save: model is missing");
     REQUIRE(folder, "save: folder is missing");
     REQUIRE(type >= TAIN_F32 && type <= TAIN_BF16, "save: type must be f32, f16 or bf16");
-    return weights_save(&model->j.weights, folder, types[type]);
+    REQUIRE(shard > 0, "save: shard is %lld bytes; it must be above 0", (long long)shard);
+    return weights_save(&model->j.weights, folder, types[type], port, shard);
+}
+
+bool tain_model_is_port(tain_model *model)
+{
+    return model && model->j.config.port;
+}
+
+int32_t tain_model_token(tain_model *model, const char *name)
+{
+    return model && name ? tokenizer_id(model->tokenizer, name) : -1;
 }
 
 tain_status tain_model_restore(tain_model *model, const char *path)

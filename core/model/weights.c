@@ -227,21 +227,72 @@ static void shape_text(char *text, size_t room, int rank, const int64_t *shape)
     snprintf(text + (n < room ? n : room - 1), n < room ? room - n : 1, "]");
 }
 
-static int check_shape(const struct st_file *f, const struct st_entry *e, const struct weight *n, int part)
+/* The shape in a file of what the alias calls one weight's part; returns the rank. */
+static int shape_in_file(const struct weight *n, int part, const struct weight_alias *a, int64_t shape[4])
+{
+    int rank = n->file_rank;
+
+    memcpy(shape, n->file_shape, sizeof(n->file_shape));
+    if (n->part_count > 1)
+        shape[0] = n->parts[part].rows;
+    shape[0] /= a->count;
+    if (a->flat)
+        memmove(shape, shape + 1, (size_t)--rank * sizeof(*shape));
+    return rank;
+}
+
+static int check_shape(const struct st_file *f, const struct st_entry *e, const struct weight *n, int part,
+                       const struct weight_alias *alias)
 {
     int64_t want[4];
-    bool same = e->rank == n->file_rank;
+    int rank = shape_in_file(n, part, alias, want);
     char a[128], b[128];
 
-    memcpy(want, n->file_shape, sizeof(want));
-    want[n->file_rank == 3 ? 1 : 0] = n->part_count > 1 ? n->parts[part].rows : want[n->file_rank == 3 ? 1 : 0];
-    for (int i = 0; same && i < e->rank; i++)
-        same = e->shape[i] == want[i];
-    if (same)
+    if (e->rank == rank && !memcmp(e->shape, want, (size_t)rank * sizeof(*want)))
         return 0;
     shape_text(a, sizeof(a), e->rank, e->shape);
-    shape_text(b, sizeof(b), n->file_rank, want);
-    return fail(TAIN_EFORMAT, "%s: %s is %s; the configuration asks for %s", st_path(f, e), n->parts[part].name, a, b);
+    shape_text(b, sizeof(b), rank, want);
+    return fail(TAIN_EFORMAT, "%s: %s is %s; the configuration asks for %s", st_path(f, e), e->name, a, b);
+}
+
+/* What a part is called: as declared, or as in the other layout. */
+static void alias_of(const struct weights *w, const struct weight *n, int part, bool other, struct weight_alias *a)
+{
+    if (other) {
+        w->rename(n->parts[part].name, a);
+        return;
+    }
+    *a = (struct weight_alias){ .count = 1 };
+    snprintf(a->names[0], sizeof(a->names[0]), "%s", n->parts[part].name);
+}
+
+/* Whether a file has the other layout: it has the first weight under its other name, and not as it is
+ * declared. */
+static bool is_other(const struct weights *w, const struct st_file *f)
+{
+    struct weight_alias a;
+
+    if (!w->rename || !w->count || st_find(f, w->list[0]->parts[0].name))
+        return false;
+    w->rename(w->list[0]->parts[0].name, &a);
+    return st_find(f, a.names[0]);
+}
+
+/* Reads what the alias names, one below the other. */
+static int read_part(const struct st_file *f, const struct weight *n, int part, const struct weight_alias *a, float *values,
+                     size_t count)
+{
+    int status = 0;
+
+    for (int i = 0; i < a->count && !status; i++) {
+        const struct st_entry *e = st_need(f, a->names[i]);
+
+        if (!e)
+            return tain_error_status();
+        if (!(status = check_shape(f, e, n, part, a)))
+            status = st_read_float(f, e, values + (size_t)i * (count / (size_t)a->count), count / (size_t)a->count);
+    }
+    return status;
 }
 
 int weights_load(struct weights *w, const struct st_file *f, tain_type storage)
@@ -253,6 +304,7 @@ int weights_load(struct weights *w, const struct st_file *f, tain_type storage)
 
 int weights_reload(struct weights *w, const struct st_file *f)
 {
+    bool other = is_other(w, f);
     float *values = NULL;
     int status = 0;
     size_t room = 0;
@@ -260,12 +312,9 @@ int weights_reload(struct weights *w, const struct st_file *f)
     for (int i = 0; i < w->count && !status; i++) {
         struct weight *n = w->list[i];
         for (int p = 0; p < n->part_count && !status; p++) {
-            const struct st_entry *e = st_need(f, n->parts[p].name);
             size_t count = (size_t)weight_part_count(n, p);
-            if (!e || (status = check_shape(f, e, n, p))) {
-                status = tain_error_status();
-                break;
-            }
+            struct weight_alias a;
+
             if (count > room) {
                 free(values);
                 room = count;
@@ -274,7 +323,8 @@ int weights_reload(struct weights *w, const struct st_file *f)
                     break;
                 }
             }
-            status = st_read_float(f, e, values, count);
+            alias_of(w, n, p, other, &a);
+            status = read_part(f, n, p, &a, values, count);
             if (!status)
                 status = weights_write(w, n, p, values);
         }
@@ -323,28 +373,34 @@ int weights_random(struct weights *w, uint64_t seed)
     return status;
 }
 
-int weights_save(struct weights *w, const char *folder, enum st_type type)
+int weights_save(struct weights *w, const char *folder, enum st_type type, bool other, int64_t shard)
 {
+    struct weight_alias *names;
     struct st_tensor *list;
     struct st_out *out = NULL;
-    int count = 0, status = 0, at = 0;
+    int count = 0, status = 0, at = 0, name = 0;
 
+    if (other && !w->rename)
+        return fail(TAIN_EINVAL, "save: there is no other layout of this model");
     for (int i = 0; i < w->count; i++)
         count += w->list[i]->part_count;
-    if (!(list = base_alloc((size_t)count, sizeof(*list))))
+    names = base_alloc((size_t)count, sizeof(*names));
+    list = base_alloc((size_t)count * WEIGHT_PARTS, sizeof(*list));
+    if (!names || !list) {
+        free(names);
+        free(list);
         return TAIN_ENOMEM;
+    }
     for (int i = 0; i < w->count; i++)
-        for (int p = 0; p < w->list[i]->part_count; p++) {
-            const struct weight *n = w->list[i];
-            struct st_tensor *t = &list[at++];
-            t->name = n->parts[p].name;
-            t->type = type;
-            t->rank = n->file_rank;
-            memcpy(t->shape, n->file_shape, sizeof(n->file_shape));
-            if (n->part_count > 1)
-                t->shape[0] = n->parts[p].rows;
+        for (int p = 0; p < w->list[i]->part_count; p++, name++) {
+            alias_of(w, w->list[i], p, other, &names[name]);
+            for (int k = 0; k < names[name].count; k++, at++) {
+                list[at].name = names[name].names[k];
+                list[at].type = type;
+                list[at].rank = shape_in_file(w->list[i], p, &names[name], list[at].shape);
+            }
         }
-    out = st_begin(folder, list, count, 4ll << 30);
+    out = st_begin(folder, list, at, shard);
     if (!out)
         status = tain_error_status();
     for (int i = 0; i < w->count && !status; i++)
@@ -371,6 +427,7 @@ int weights_save(struct weights *w, const char *folder, enum st_type type)
         status = st_end(out);
     else
         st_drop(out);
+    free(names);
     free(list);
     return status;
 }

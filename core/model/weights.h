@@ -41,8 +41,17 @@ struct weight {
     struct weight_part parts[WEIGHT_PARTS];
 };
 
+/* What one of the file's tensors is in files of another layout: there it may be cut into several, one
+ * below the other, or lack a first size of 1. */
+struct weight_alias {
+    char names[WEIGHT_PARTS][256];
+    int count;
+    bool flat;
+};
+
 struct weights {
     tain_device *device;
+    void (*rename)(const char *name, struct weight_alias *alias); /* or NULL: there is one layout */
     struct weight **list;
     int count, room;
     tain_tensor **arenas;    /* small f32 weights lie together, so that one dispatch updates many */
@@ -61,11 +70,13 @@ struct weight *weight_declare_parts(struct weights *w, tain_tensor **slot, enum 
 struct weight *weight_declare_conv(struct weights *w, tain_tensor **slot, float spread, int64_t out, int64_t in, int64_t size,
                                    const char *format, ...) __attribute__((format(printf, 7, 8)));
 
+/* The file may have either layout. */
 int weights_load(struct weights *w, const struct st_file *f, tain_type storage);
 /* The same into weights that are there already; stored as they are. */
 int weights_reload(struct weights *w, const struct st_file *f);
 int weights_random(struct weights *w, uint64_t seed);
-int weights_save(struct weights *w, const char *folder, enum st_type type);
+/* In files of at most `shard` bytes, or larger ones that hold one tensor; in the other layout if asked. */
+int weights_save(struct weights *w, const char *folder, enum st_type type, bool other, int64_t shard);
 void weights_close(struct weights *w);
 
 /* The weight and part of a name; NULL with a sentence. */

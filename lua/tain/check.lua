@@ -248,6 +248,7 @@ end
 function kinds.number(fn, name, value, spec)
   return check.number(fn, name, value, spec.min, spec.max)
 end
+kinds.model = check.string   -- a folder or a name
 kinds.boolean, kinds.string, kinds.path, kinds.tensor = check.boolean, check.string, check.string,
   check.tensor
 kinds["function"], kinds.table = check["function"], check.table

@@ -81,14 +81,20 @@ function recognise.models(folder, names, list)
   end
 end
 
--- A run in the layout of a published model's folder.
+-- A model's folder in the layout of transformers' port, with a run beside it.
 function recognise.port(folder, names, list)
-  if names["info.json"] and names["io.safetensors"] then
-    local info = read_json(folder .. "/info.json") or {}
-    list[#list + 1] = { name = folder, problem = ("%s: a recorded run of \"%s\" under the names of "
-      .. "a port, which tain does not read; it can compare: %s"):format(folder,
-      tostring(info.model), golden.kinds) }
+  if not (names["info.json"] and names["io.safetensors"]) then return end
+  local config = names["config.json"] and read_json(folder .. "/config.json") or {}
+  if config.model_type == "janus" then
+    list[#list + 1] = { name = folder, run = function()
+      return run("tain_check_port", device.handle(), folder)
+    end }
+    return
   end
+  local info = read_json(folder .. "/info.json") or {}
+  list[#list + 1] = { name = folder, problem = ("%s: a recorded run of \"%s\", whose config.json is "
+    .. "not one of a model that tain can run; it can compare: %s"):format(folder,
+    tostring(info.model), golden.kinds) }
 end
 
 function recognise.adapters(folder, names, list)
@@ -194,7 +200,7 @@ function recognise.blocks(folder, names, list)
   end }
 end
 
-golden.kinds = "runs of janus, adapters and training, tokenizers, prompts, preprocessing, losses, "
+golden.kinds = "runs of janus and of its port in transformers, adapters and training, tokenizers, prompts, preprocessing, losses, "
   .. "TensorBoard's files, the blocks world"
 
 --- What can be compared in a folder, and in those below it; or one recorded run of a model, by the

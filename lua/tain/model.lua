@@ -6,7 +6,9 @@ local ffi = require "ffi"
 local check = require "tain.check"
 local data = require "tain.data"
 local device = require "tain.device"
+local hub = require "tain.hub"
 local image = require "tain.image"
+local layout = require "tain.layout"
 local ops = require "tain.ops"
 local own = require "tain.own"
 local progress = require "tain.progress"
@@ -18,6 +20,7 @@ local model = {}
 
 --- @class Model
 --- @field folder string
+--- @field name string what it was loaded by: the folder, or its name in the cache of Hugging Face
 --- @field question string what it is asked about a picture; {prompt} stands for the prompt
 local Model = {}
 Model.__index = Model
@@ -27,8 +30,8 @@ local QUESTION = "Does this image describe {prompt}? If it describes the scene, 
 
 local function handle(fn, self) return check.object(fn, "model", self, "model") end
 
-local function adopt(made, folder)
-  local self = setmetatable({ folder = folder, question = QUESTION }, Model)
+local function adopt(made, folder, name)
+  local self = setmetatable({ folder = folder, name = name or folder, question = QUESTION }, Model)
   own.keep(own.adopt(self, check.made(made), C.tain_model_free, "model"))
   local file = io and io.open(folder .. "/processor_config.json", "rb")
   if file then
@@ -39,15 +42,22 @@ local function adopt(made, folder)
   return self
 end
 
+-- The folder of a model that is given by its folder or its name.
+local function find(fn, folder)
+  local found, problem = hub.find(check.string(fn, "folder", folder))
+  if not found then check.raise("%s: %s", fn, problem) end
+  return found
+end
+
 --- Loads a model from a folder of published files.
 ---
---- @param folder string
+--- @param folder string or a name, such as "deepseek-ai/Janus-Pro-1B", that is in the cache of Hugging Face
 --- @param options? table storage: "f32" (can be trained), "f16", "bf16"
 --- @return Model
 function model.load(folder, options)
-  folder = check.string("load", "folder", folder)
+  local found = find("load", folder)
   options = check.options("load", options, { storage = { "choice", choices = types.list, default = "f32" } })
-  return adopt(C.tain_model_load(device.handle(), folder, types.values[options.storage]), folder)
+  return adopt(C.tain_model_load(device.handle(), found, types.values[options.storage]), found, folder)
 end
 
 --- Makes a model with random weights from a folder's config.json and tokenizer.
@@ -64,17 +74,27 @@ end
 --- Writes the weights, and what else a model folder needs.
 ---
 --- @param folder string made if it is missing
---- @param options? table type: how numbers are stored, "f32", "f16", "bf16"
+--- @param options? table type: how numbers are stored, "f32", "f16", "bf16"; layout: "deepseek" as
+---   published, "transformers" as its port has it, or the model's own if nil; shard: bytes at most of
+---   one file, with an index if there are several
 function Model:save(folder, options)
+  local m = handle("save", self)
   folder = check.string("save", "folder", folder)
-  options = check.options("save", options, { type = { "choice", choices = types.list, default = "f32" } })
+  options = check.options("save", options, {
+    type = { "choice", choices = types.list, default = "f32" },
+    layout = { "choice", choices = layout.names, optional = true },
+    shard = { "integer", default = 4 * 2 ^ 30, min = 1, max = 2 ^ 53 },
+  })
+  local own_layout = C.tain_model_is_port(m) and "transformers" or "deepseek"
+  local wanted = options.layout or own_layout
   check.status(C.tain_folder_make(folder))
-  for _, name in ipairs { "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-                          "processor_config.json", "preprocessor_config.json" } do
-    local from, to = self.folder .. "/" .. name, folder .. "/" .. name
-    if from ~= to and C.tain_file_exists(from) then check.status(C.tain_file_copy(from, to)) end
-  end
-  check.status(C.tain_model_save(handle("save", self), folder, types.values[options.type]))
+  layout.write(self.folder, folder, own_layout, wanted, function(name)
+    local id = C.tain_model_token(m, name)
+    if id < 0 then check.raise("save: the tokenizer has no token %s", name) end
+    return id
+  end)
+  check.status(C.tain_model_save(m, folder, types.values[options.type], wanted == "transformers",
+    options.shard))
 end
 
 --- Takes the weights of another folder or file with the same names.
@@ -163,7 +183,7 @@ end
 --- Writes the adapter as a folder of PEFT's.
 function Model:save_adapter(folder)
   check.status(C.tain_folder_make(check.string("save_adapter", "folder", folder)))
-  check.status(C.tain_model_adapter_save(handle("save_adapter", self), folder, self.folder))
+  check.status(C.tain_model_adapter_save(handle("save_adapter", self), folder, self.name))
 end
 
 --- Adds the adapter to the weights and drops it.

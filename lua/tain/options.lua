@@ -1,7 +1,7 @@
 --- A recipe's command line.
 ---
 ---     local opt = tain.options {
----       model  = { "path",    help = "model directory" },
+---       model  = { "model",   help = "folder of a model, or its name" },
 ---       out    = { "path",    help = "where checkpoints go", new = true },
 ---       images = { "integer", default = 10, min = 1, help = "candidates a prompt" },
 ---       judge  = { "choice",  choices = { "self", "exact" }, default = "self" },
@@ -12,10 +12,12 @@
 ---
 --- An option without a default must be given, unless it is `optional = true` or a boolean, which is
 --- false then. `--name value`, `--name=value`, `--flag`, `--no-flag`; `--` ends options. A path
---- must exist, and one that is `new` must not, unless the recipe is going on with --resume.
+--- must exist, and one that is `new` must not, unless the recipe is going on with --resume. A model is
+--- a folder, or a name such as deepseek-ai/Janus-Pro-1B that the cache of Hugging Face has.
 --- `--help` prints the comment at the top of the recipe and these options.
 
 local check = require "tain.check"
+local hub = require "tain.hub"
 local settings = require "tain.settings"
 
 local options = {}
@@ -45,10 +47,10 @@ local function check_specs(specs)
     if reserved[name] then check.raise("options: --%s is an option of tain itself", name) end
     check.table("options", name, spec)
     local kind = spec[1]
-    if not (kind == "path" or kind == "integer" or kind == "number" or kind == "string"
+    if not (kind == "path" or kind == "model" or kind == "integer" or kind == "number" or kind == "string"
         or kind == "boolean" or kind == "integers" or kind == "numbers" or kind == "strings"
         or kind == "choice") then
-      check.raise("options: %s must be of kind path, integer, number, string, boolean, integers, "
+      check.raise("options: %s must be of kind path, model, integer, number, string, boolean, integers, "
         .. "numbers, strings or choice, not %s", name, check.show(kind))
     end
     for field in pairs(spec) do
@@ -196,7 +198,10 @@ function options.options(specs)
     result[name] = value
   end
   for name, spec in pairs(specs) do
-    if spec[1] == "path" and given[name] ~= nil then
+    if spec[1] == "model" and given[name] ~= nil then
+      local found, problem = hub.find(result[name])
+      if not found then usage("--%s: %s", name, problem) end
+    elseif spec[1] == "path" and given[name] ~= nil then
       local there = exists(result[name])
       if spec.new and there and not result.resume then
         usage("--%s: %s exists already", name, result[name])

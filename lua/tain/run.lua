@@ -20,6 +20,7 @@ local device = require "tain.device"
 local events = require "tain.events"
 local files = require "tain.files"
 local host = require "tain.host"
+local hub = require "tain.hub"
 local image = require "tain.image"
 local json = require "tain.json"
 local log = require "tain.log"
@@ -65,6 +66,7 @@ local function model_of(model)
   if type(folder) ~= "string" then
     check.raise("run: model must be a model or its folder, not %s", check.show(model))
   end
+  folder = hub.find(folder) or folder
   local list = json.array {}
   for _, name in ipairs(files.folder_exists(folder) and files.list(folder) or {}) do
     local path = folder .. "/" .. name

@@ -10,7 +10,7 @@ local judge = require "tain.judge"
 local shared = {}
 
 local specs = {
-  model = { "path", help = "model directory" },
+  model = { "model", help = "folder of a model, or its name in the cache of Hugging Face" },
   prompts = { "path", help = 'prompts: a line {"id": …, "prompt": …, "category": …} each' },
   heldout = { "path", optional = true,
     help = "held-out prompts, drawn after every epoch at the same seeds" },

@@ -22,6 +22,7 @@ end
 
 passes("", "attention, gradients", "conv2d", "gqa\n", "gen.codes", "group_norm")
 passes("tests/golden/janus/head64", "head64\n", "vq.recon")
+passes("tests/golden/janus_hf", "und.greedy", "gen1.greedy", "vq.codes_original", "pre.s45.orig_u8")
 passes("tests/golden/losses", "sigmoid", "one pair")
 passes("tests/golden/tokenizers", "janus_7b: ids, 283 cases", "phi: bytes", "llama_sp: text without")
 passes("tests/golden/tensorboard", "records, 12 cases")

@@ -120,6 +120,14 @@ write("inner/model.safetensors", weights:sub(1, -2))
 expect("$tain check " .. folder .. "/inner", 1, "the download did not end")
 write("inner/model.safetensors", weights:sub(1, 20))
 expect("$tain check " .. folder .. "/inner", 1, "a header of 54 bytes in a file of 20")
+os.remove(folder .. "/inner/model.safetensors")
+local archive = io.open("tests/golden/pickle/torch.bin", "rb")
+weights = archive:read "*a"
+archive:close()
+write("inner/pytorch_model.bin", weights)
+expect("$tain check " .. folder .. "/inner", 0, "pytorch_model.bin: 319 tensors")
+write("inner/pytorch_model.bin", weights:sub(1, -2))
+expect("$tain check " .. folder .. "/inner", 1, "is no archive, or the end of it is missing")
 
 -- Signals: the first ends at the next safe point, or after two seconds anywhere in interpreted code;
 -- the second ends at once. The exit code is 130.

@@ -10,6 +10,7 @@
 
 local ffi = require "ffi"
 local golden = require "tain.golden"
+local hub = require "tain.hub"
 local json = require "tain.json"
 local files = require "tain.files"
 local tain = require "tain.init"
@@ -81,16 +82,13 @@ local function contents(path)
   return names
 end
 
--- A .bin file is a zip archive, whose directory stands at its end.
+-- The names in an archive of PyTorch, or nil and what is wrong: read as it is for loading.
 local function bin_contents(path)
-  local file, why = open(path)
-  if not file then return nil, why end
-  local size = file:seek("end")
-  file:seek("set", math.max(0, size - 65557))
-  local whole = file:read("*a"):find("PK\5\6", 1, true)
-  file:close()
-  if not whole then return nil, path .. ": no archive, or the download did not end" end
-  return {}
+  local bytes = ffi.C.tain_weights_list(path)
+  if bytes == nil then return nil, ffi.string(ffi.C.tain_error()) end
+  local names = {}
+  for name in files.take(bytes):gmatch("([^%z]*)%z") do names[#names + 1] = name end
+  return names
 end
 
 local function exists(path)
@@ -124,7 +122,7 @@ local function check_weights(folder)
       or why)
     for _, name in ipairs(names or {}) do there[name] = file end
   end
-  if index and read == contents then
+  if index then
     local missing
     for name, file in pairs(index) do
       if there[name] ~= file and (not missing or name < missing) then missing = name end
@@ -186,6 +184,14 @@ local function check_folder_of_any_kind(folder)
   local list = golden.find(folder)
   if #list > 0 then return compare_all(list) end
   wrong = 0
+  if not exists(folder) and folder:find("^[^/]+/[^/]+$") then   -- perhaps a model's name
+    local found, problem = hub.find(folder)
+    if not found then
+      io.stderr:write("tain: ", problem, "\n")
+      return 1
+    end
+    folder = found
+  end
   if files.folder_exists(folder) and not exists(folder .. "/config.json") then
     io.stderr:write("tain: ", folder, ": neither a model's folder, which has a config.json, nor "
       .. "recorded runs of a kind that is known: ", golden.kinds, "\n")
@@ -196,7 +202,7 @@ local function check_folder_of_any_kind(folder)
 end
 
 return {
-  usage = "[FOLDER]",
+  usage = "[FOLDER | MODEL]",
   about = "whether this machine computes what it should, or agrees with the runs in FOLDER",
   run = function(arguments)
     if #arguments > 1 then
