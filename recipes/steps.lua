@@ -13,7 +13,7 @@ local prompts = require "blocks.prompt_file"
 local exact = require "blocks.outside"
 
 local opt = tain.options(tain.shared("seed above below", {
-  model  = { "path", default = "recipes/blocks/model", help = "model directory" },
+  model  = { "model", default = "recipes/blocks/model", help = "model directory" },
   out    = { "path", new = true, optional = true, help = "the run's folder; default runs/steps, runs/steps-2, …" },
   prompt = { "string", optional = true, help = "this prompt of the blocks world instead of random ones" },
   count  = { "integer", default = 4, min = 1, help = "prompts" },
