@@ -110,7 +110,9 @@ typedef enum {
     TAIN_F32  = 0,
     TAIN_F16  = 1,
     TAIN_BF16 = 2,
-    TAIN_I32  = 3
+    TAIN_I32  = 3,
+    TAIN_INT8 = 4, /* matrices that are not trained: 32 numbers of a row share a scale, 8.5 bits a number */
+    TAIN_INT4 = 5  /* the same in 4.5 bits */
 } tain_type;
 
 /// Numbers on a device: a shape, a storage type, and a window on memory that views share.
@@ -119,7 +121,8 @@ typedef struct tain_tensor tain_tensor;
 /// Makes a tensor of zeros.
 ///
 /// @param device where
-/// @param type how it is stored
+/// @param type how it is stored; int8 and int4 are for matrices with rows of a multiple of 32, which are
+///        the weight of a linear layer and nothing else
 /// @param dims how many dimensions, 0 to 6
 /// @param shape sizes, slowest dimension first
 /// @return a new tensor

@@ -9,13 +9,19 @@
 // Out of range rows and columns are read from the last row or column that exists and not stored.
 // V1 is for pitches or sizes that are no multiple of four.
 //
+// B_INT8 and B_INT4 are matrices in blocks (core/tensor/blocks.c), of which one texel of numbers and one
+// of scales are four by four values in either orientation; b_pitch is in texels.
+//
 //! variants: V4 V1
-//! variants: B_F32 B_F16 B_BF16
+//! variants: B_F32 B_F16 B_BF16 B_INT8 B_INT4
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 #include "lib/io.glsl"
+#if defined(B_INT8) || defined(B_INT4)
+#define BLOCKS
+#endif
 
 layout(constant_id = 2) const uint TM = 32;    // rows of a tile
 layout(constant_id = 3) const uint TA = 0;     // A is stored [K][M]
@@ -26,7 +32,11 @@ layout(constant_id = 7) const uint BIAS = 0;
 layout(constant_id = 8) const uint ACTIVATION = 0; // 0 none, 1 silu, 2 gelu (erf), 3 gelu (tanh)
 
 layout(push_constant) uniform Push {
-    uint a_at, b_at, bias_at, c_at, M, N, K, a_pitch, b_pitch, c_pitch, a_batch, b_batch, c_batch;
+    uint a_at, b_at, bias_at, c_at;
+#ifdef BLOCKS
+    uint s_at;
+#endif
+    uint M, N, K, a_pitch, b_pitch, c_pitch, a_batch, b_batch, c_batch;
 } p;
 
 #ifdef V4
@@ -38,20 +48,45 @@ IN1(0, A);
 IN1(2, bias);
 OUT1(3, C);
 #endif
-#ifdef B_F32
-#ifdef V4
+#ifdef BLOCKS
+IN4U(1, B);
+IN4U(4, S);
+#elif !defined(B_F32)
+IN1U(1, B);
+#elif defined(V4)
 IN4(1, B);
 #else
 IN1(1, B);
-#endif
-#else
-IN1U(1, B);
 #endif
 
 // Rows of A that one load of the subgroup brings.
 const uint NA = (TM + LANES - 1) / LANES;
 
-#ifdef B_F32
+#ifdef BLOCKS
+#ifdef B_INT8
+const uint WORD = 2; // numbers of a word, as a power of two
+#else
+const uint WORD = 3;
+#endif
+
+// The scales of four rows, in the block that holds column k.
+vec4 block_scales(uvec4 t, uint k)
+{
+    t >>= (k >> 5 & 1u) * 16u;
+    return vec4(unpackHalf2x16(t.x).x, unpackHalf2x16(t.y).x, unpackHalf2x16(t.z).x, unpackHalf2x16(t.w).x);
+}
+
+// The numbers of columns k to k + 3 of one row; k is a multiple of four.
+vec4 block_row(uint w, uint k)
+{
+#ifdef B_INT8
+    return vec4(ivec4(w << 24, w << 16, w << 8, w) >> 24);
+#else
+    w >>= (k & 4u) * 4u;
+    return vec4(ivec4(w << 28, w << 24, w << 20, w << 16) >> 28);
+#endif
+}
+#elif defined(B_F32)
 float b_one(uint i) // element i of the block
 {
 #ifdef V4
@@ -76,6 +111,7 @@ float b_one(uint i) // i counts 16-bit elements
 }
 #endif
 
+#ifndef BLOCKS
 // Four values from element i on; i is a multiple of four.
 vec4 b_four(uint i)
 {
@@ -89,6 +125,7 @@ vec4 b_four(uint i)
     return vec4(halves(GET1U(B, i >> 1)), halves(GET1U(B, (i >> 1) + 1)));
 #endif
 }
+#endif
 
 vec4 activate(vec4 v)
 {
@@ -118,7 +155,13 @@ void main()
         acc[i] = vec4(0);
 
     // Where each lane starts to read, in elements; the loop adds to it.
-#ifdef B_F32
+#ifdef BLOCKS
+    uint across = min(column, (p.N - 1) & ~3u), s_pitch = (p.b_pitch + (1u << 6 - WORD) - 1) >> 6 - WORD;
+    uint b_base = (p.b_at >> 2) + (TB != 0 ? (across >> 2) * p.b_pitch : across >> WORD);
+    uint s_base = (p.s_at >> 2) + (TB != 0 ? (across >> 2) * s_pitch : across >> 6);
+    uvec4 numbers;
+    vec4 scales;
+#elif defined(B_F32)
     uint b_base = p.b_at + batch * p.b_batch;
 #else
     uint b_base = p.b_at * 2 + batch * p.b_batch;
@@ -130,12 +173,14 @@ void main()
         else
             a_from[i] = a_base + (lane / (LANES / 4)) * p.a_pitch;
     }
+#ifndef BLOCKS
     [[unroll]] for (uint q = 0; q < 4; q++)
         b_from[q] = TB != 0 ? b_base + min(column + q, p.N - 1) * p.b_pitch
 #ifdef V4
                             : b_base + q * p.b_pitch + min(column, (p.N - 1) & ~3u);
 #else
                             : b_base + q * p.b_pitch;
+#endif
 #endif
 
     uint steps = (p.K + 3) / 4;
@@ -161,6 +206,15 @@ void main()
                 }
 #endif
             }
+#ifdef BLOCKS
+            // A texel may hold the numbers of two steps, and scales are those of eight.
+            if (TB == 0 || (u << 2 & (1u << WORD) - 1) == 0)
+                numbers = GET4U(B, b_base + (TB != 0 ? k >> WORD : (k >> 2) * p.b_pitch));
+            if (TB == 0 || u == 0)
+                scales = block_scales(GET4U(S, s_base + (TB != 0 ? k >> 6 : (k >> 2) * s_pitch)), TB != 0 ? k : across);
+            [[unroll]] for (uint q = 0; q < 4; q++)
+                b[q] = scales[q] * block_row(numbers[q], TB != 0 ? k : across);
+#else
             [[unroll]] for (uint q = 0; q < 4; q++) {
 #ifdef V4
                 b[q] = TB != 0 ? b_four(b_from[q] + k) : b_four(b_from[q] + k * p.b_pitch);
@@ -173,6 +227,7 @@ void main()
                 }
 #endif
             }
+#endif
             if (TB != 0) {
                 bk[0] = vec4(b[0].x, b[1].x, b[2].x, b[3].x);
                 bk[1] = vec4(b[0].y, b[1].y, b[2].y, b[3].y);

@@ -39,7 +39,22 @@ static double uniform(uint64_t *state)
     return (double)(*state >> 40) * 0x1p-24;
 }
 
-static tain_tensor *fill(tain_device *d, const struct check_input *in, bool whole, struct check_value *v, uint64_t *state)
+/* A matrix in blocks; the reference gets what the numbers were rounded to. */
+static tain_tensor *rounded(tain_device *d, tain_type type, float *f, struct check_value *v)
+{
+    tain_tensor *t = tain_tensor_create(d, type, v->dims, v->shape);
+
+    if (t && (tain_tensor_write(t, f, v->count) || tain_tensor_read(t, f, v->count))) {
+        tensor_unref(t);
+        return NULL;
+    }
+    for (int64_t i = 0; i < v->count; i++)
+        v->at[i] = f[i];
+    return t;
+}
+
+static tain_tensor *fill(tain_device *d, const struct check_input *in, bool whole, tain_type type, struct check_value *v,
+                         uint64_t *state)
 {
     float low = in->low, high = in->high, *f;
     tain_tensor *t = NULL;
@@ -57,7 +72,7 @@ static tain_tensor *fill(tain_device *d, const struct check_input *in, bool whol
             else
                 v->at[i] = f[i] = (float)x;
         }
-        t = tensor_from(d, whole ? TAIN_I32 : TAIN_F32, in->dims, in->shape, f);
+        t = type_blocks(type) ? rounded(d, type, f, v) : tensor_from(d, whole ? TAIN_I32 : TAIN_F32, in->dims, in->shape, f);
     }
     free(f);
     return t;
@@ -127,7 +142,7 @@ static int one(tain_device *d, const struct check_op *op, const struct check_cas
     int status = 0;
 
     for (int i = 0; i < op->inputs && !status; i++) {
-        t[i] = fill(d, &c->in[i], op->ints >> i & 1, &in[i], state);
+        t[i] = fill(d, &c->in[i], op->ints >> i & 1, i == 1 ? op->second : TAIN_F32, &in[i], state);
         if (!t[i])
             status = tain_error_status();
         else if (!op->no_grad && t[i]->type == TAIN_F32)

@@ -31,6 +31,7 @@ struct check_op {
         struct check_input in[CHECK_INPUTS];
         double with[4]; /* for both functions */
     } cases[CHECK_SHAPES]; /* where there are fewer, in[0].dims is 0 */
+    tain_type second;      /* how the second input is stored */
 };
 
 extern const struct check_op check_op_table[];

@@ -160,7 +160,7 @@ static int backward(struct op_call *c)
 }
 
 static const struct op op_linear_ = {
-    .name = "linear", .inputs = 2, .optional = 1 + 2 * LINEAR_ADAPTERS, .any_stride = 1, .any_type = 2,
+    .name = "linear", .inputs = 2, .optional = 1 + 2 * LINEAR_ADAPTERS, .any_stride = 1, .any_type = 2, .blocks = 2,
     .infer = infer, .forward = forward, .backward = backward,
 };
 

@@ -14,8 +14,10 @@ enum { K_MOST = 4 * 60000, ROWS_MOST = 32 * 65535, BATCH_MOST = 65535 };
 
 static bool by_four(const struct gemm *g)
 {
-    int64_t all = g->a->offset | g->b->offset | g->c->offset | g->a_pitch | g->b_pitch | g->c_pitch | g->N;
+    int64_t all = g->a->offset | g->c->offset | g->a_pitch | g->c_pitch | g->N;
 
+    if (!type_blocks(g->b->type))
+        all |= g->b->offset | g->b_pitch;
     if (g->bias)
         all |= g->bias->offset;
     if (g->batch > 1)
@@ -23,6 +25,21 @@ static bool by_four(const struct gemm *g)
     if (g->ta)
         all |= g->M;
     return all % 4 == 0;
+}
+
+/* Where matrices in blocks are read from: k is a multiple of four rows, or of two blocks along them. */
+static void bind_blocks(const struct gemm *g, int64_t k, struct gpu_bind *numbers, struct gpu_bind *scales)
+{
+    int64_t row = g->tb ? 0 : k, along = g->tb ? k : 0;
+    uint64_t skip = (uint64_t)(along * blocks_pitch(g->b) / g->b->shape[1]) * 16;
+
+    *numbers = blocks_bind(g->b, false, row);
+    *scales = blocks_bind(g->b, true, row);
+    numbers->offset += skip;
+    numbers->bytes -= skip;
+    skip = (uint64_t)along / (2 * BLOCK_NUMBERS) * 16;
+    scales->offset += skip;
+    scales->bytes -= skip;
 }
 
 static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t k, int64_t K, int64_t z, int64_t batch,
@@ -39,15 +56,20 @@ static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t
         tm = 64;
     uint32_t steps = (uint32_t)((K + 3) / 4);
     /* On CPUs 32 rows times four k are as much code as the instruction cache holds. */
+    bool blocks = type_blocks(g->b->type);
     uint32_t most = texel ? (tm < 32 ? 32 / tm : 1) : tm <= 16 ? 8 : 4, unroll = v4 ? most : 1;
+    /* What a load brings of blocks is enough for more steps than one. */
+    if (v4 && blocks && texel)
+        unroll *= 2;
     while (steps % unroll)
         unroll /= 2;
     uint32_t constants[7] = { tm, g->ta, g->tb, unroll, g->add || !first, last && g->bias, last ? g->activation : 0 };
     struct { uint32_t M, N, K, a_pitch, b_pitch, c_pitch, a_batch, b_batch, c_batch; } p = {
-        (uint32_t)M, (uint32_t)g->N, (uint32_t)K, (uint32_t)g->a_pitch, (uint32_t)g->b_pitch, (uint32_t)g->c_pitch,
-        (uint32_t)g->a_batch, (uint32_t)g->b_batch, (uint32_t)g->c_batch,
+        (uint32_t)M, (uint32_t)g->N, (uint32_t)K, (uint32_t)g->a_pitch,
+        (uint32_t)(blocks ? blocks_pitch(g->b) : g->b_pitch), (uint32_t)g->c_pitch, (uint32_t)g->a_batch,
+        (uint32_t)g->b_batch, (uint32_t)g->c_batch,
     };
-    struct gpu_bind binds[4] = { tensor_bind(g->a, GPU_READ), tensor_bind(g->b, GPU_READ),
+    struct gpu_bind binds[5] = { tensor_bind(g->a, GPU_READ), tensor_bind(g->b, GPU_READ),
                                  tensor_bind(g->bias ? g->bias : g->a, GPU_READ), tensor_bind(g->c, GPU_READ_WRITE) };
     int64_t a_at = z * g->a_batch + (g->ta ? k * g->a_pitch + m : m * g->a_pitch + k);
     int64_t b_at = z * g->b_batch + (g->tb ? k : k * g->b_pitch);
@@ -58,15 +80,18 @@ static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t
     if (!last || !first)
         constants[6] = 0;
     binds[0].offset += (uint64_t)a_at * 4;
-    binds[1].offset += (uint64_t)b_at * type_bytes(g->b->type);
+    binds[0].bytes -= (uint64_t)a_at * 4;
     binds[3].offset += (uint64_t)c_at * 4;
-    for (int i = 0; i < 4; i++)
-        if (i != 2)
-            binds[i].bytes -= (uint64_t)(i == 0 ? a_at * 4 : i == 1 ? b_at * (int64_t)type_bytes(g->b->type) : c_at * 4);
+    binds[3].bytes -= (uint64_t)c_at * 4;
+    if (blocks) {
+        bind_blocks(g, k, &binds[1], &binds[4]);
+    } else {
+        binds[1].offset += (uint64_t)b_at * type_bytes(g->b->type);
+        binds[1].bytes -= (uint64_t)b_at * type_bytes(g->b->type);
+    }
     return gpu_dispatch(d->gpu,
-                        op_pipeline(d, 0, constants, 7, "matmul.%s.%s", v4 ? "v4" : "v1",
-                                    g->b->type == TAIN_F32 ? "b_f32" : g->b->type == TAIN_F16 ? "b_f16" : "b_bf16"),
-                        binds, 4, &p, sizeof(p), (uint32_t)columns, (uint32_t)((M + tm - 1) / tm), (uint32_t)batch,
+                        op_pipeline(d, 0, constants, 7, "matmul.%s.b_%s", v4 ? "v4" : "v1", type_name(g->b->type)),
+                        binds, blocks ? 5 : 4, &p, sizeof(p), (uint32_t)columns, (uint32_t)((M + tm - 1) / tm), (uint32_t)batch,
                         2.0 * (double)M * (double)g->N * (double)K * (double)batch);
 }
 

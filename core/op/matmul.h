@@ -7,7 +7,8 @@
 enum gemm_activation { GEMM_NONE, GEMM_SILU, GEMM_GELU, GEMM_GELU_TANH };
 
 /* c[M,N] (=|+=) activation(op(a)[M,K] * op(b)[K,N] + bias[N]), `batch` times. Pitches and batch
- * strides are in elements. a, c and bias are f32; b may be f16 or bf16. */
+ * strides are in elements. a, c and bias are f32; b may be f16 or bf16, or a
+ * matrix in blocks (int8, int4) as it is, without a batch. */
 struct gemm {
     tain_tensor *a, *b, *bias, *c; /* bias may be NULL */
     bool ta;                       /* a is stored [K][M] */

@@ -39,6 +39,9 @@ static int take_inputs(struct op_call *c, tain_tensor *const *in, int inputs)
         if (c->device && t->device != c->device)
             return fail(TAIN_EINVAL, "%s: its inputs lie on different devices", op->name);
         c->device = t->device;
+        if (type_blocks(t->type) && !(op->blocks >> i & 1))
+            return fail(TAIN_EUNSUPPORTED, "%s: input %d is stored as %s, which only the weight of a linear layer can be",
+                        op->name, i + 1, type_name(t->type));
         tensor_ref(t);
         if (!(op->any_type >> i & 1) && t->type != TAIN_F32) {
             if (t->type == TAIN_I32) {

@@ -15,6 +15,7 @@ struct op {
     int optional;    /* how many more there may be */
     unsigned any_stride; /* bit i: input i may be a view with strides; else it is made contiguous */
     unsigned any_type;   /* bit i: input i may be other than f32; else it is converted to f32 */
+    unsigned blocks;     /* bit i: input i may be a matrix in blocks (int8, int4) */
     unsigned no_grad;    /* bit i: input i never gets a gradient (indices, masks) */
     /* Fills in type, dims and shape of the output from in[] and params; fails with a sentence. */
     int (*infer)(const struct op_call *c, tain_type *type, int *dims, int64_t *shape);

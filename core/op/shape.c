@@ -265,7 +265,8 @@ tain_tensor *tain_cast(tain_tensor *x, tain_type type)
     tain_tensor *wide, *out;
 
     REQUIRE_OR_NULL(x, "cast: x is missing");
-    REQUIRE_OR_NULL(type >= TAIN_F32 && type <= TAIN_I32, "cast: type %d does not exist", (int)type);
+    REQUIRE_OR_NULL(type >= TAIN_F32 && type <= TAIN_INT4, "cast: type %d does not exist", (int)type);
+    REQUIRE_OR_NULL(!type_blocks(type), "cast: type is %s, which a tensor can only be made as", type_name(type));
     if (x->type == TAIN_F32 || type == TAIN_F32 || type == x->type)
         return OP_RUN(&op_cast, (&(struct cast_params){ type }), x);
     wide = OP_RUN(&op_cast, (&(struct cast_params){ TAIN_F32 }), x);

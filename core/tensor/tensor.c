@@ -15,7 +15,7 @@ size_t type_bytes(tain_type type)
 
 const char *type_name(tain_type type)
 {
-    static const char *const names[] = { "f32", "f16", "bf16", "i32" };
+    static const char *const names[] = { "f32", "f16", "bf16", "i32", "int8", "int4" };
 
     return (unsigned)type < COUNT_OF(names) ? names[type] : "unknown";
 }
@@ -37,8 +37,8 @@ static float from_bf16(uint16_t h)
     return f;
 }
 
-/* Rounds to nearest even, with denormals. */
-static uint16_t to_f16(float f)
+/* With denormals. */
+uint16_t to_f16(float f)
 {
     uint32_t u, sign, rest;
 
@@ -65,7 +65,7 @@ static uint16_t to_f16(float f)
     return (uint16_t)(sign | m);
 }
 
-static float from_f16(uint16_t h)
+float from_f16(uint16_t h)
 {
     uint32_t sign = (uint32_t)(h & 0x8000) << 16, e = h >> 10 & 31, m = h & 0x3ff, u;
     float f;
@@ -109,6 +109,10 @@ int64_t tensor_rows(const tain_tensor *t)
 
 uint64_t tensor_bytes(const tain_tensor *t)
 {
+    uint64_t scales;
+
+    if (type_blocks(t->type))
+        return blocks_bytes(t->type, t->shape[0], t->shape[1], &scales);
     return (uint64_t)tensor_count(t) * type_bytes(t->type);
 }
 
@@ -168,7 +172,11 @@ tain_tensor *tensor_new(tain_device *d, tain_type type, int dims, const int64_t 
 {
     tain_tensor *t;
     int64_t count = 1;
+    uint64_t bytes, scales = 0;
 
+    REQUIRE_OR_NULL(!type_blocks(type) || (dims == 2 && shape[1] % BLOCK_NUMBERS == 0),
+                    "tensor: only a matrix whose rows are a multiple of %d long can be stored as %s, not %d sizes ending in %lld",
+                    BLOCK_NUMBERS, type_name(type), dims, dims ? (long long)shape[dims - 1] : 1);
     REQUIRE_OR_NULL(dims >= 0 && dims <= TENSOR_DIMS, "tensor: %d dimensions; there may be 0 to %d", dims, TENSOR_DIMS);
     for (int i = 0; i < dims; i++) {
         REQUIRE_OR_NULL(shape[i] >= 0, "tensor: size %lld of dimension %d is negative", (long long)shape[i], i);
@@ -177,18 +185,20 @@ tain_tensor *tensor_new(tain_device *d, tain_type type, int dims, const int64_t 
             return NULL;
         }
     }
+    bytes = type_blocks(type) ? blocks_bytes(type, shape[0], shape[1], &scales) : (uint64_t)count * type_bytes(type);
     t = base_alloc(1, sizeof(*t));
     if (!t || !(t->storage = base_alloc(1, sizeof(*t->storage)))) {
         free(t);
         return NULL;
     }
-    if (gpu_alloc(d->gpu, (uint64_t)count * type_bytes(type), &t->storage->range)) {
+    if (gpu_alloc(d->gpu, bytes, &t->storage->range)) {
         free(t->storage);
         free(t);
         return NULL;
     }
     t->storage->refs = 1;
     t->storage->device = d;
+    t->storage->scales = scales;
     t->refs = 1;
     t->device = d;
     d->refs++;
@@ -258,6 +268,8 @@ struct gpu_bind tensor_bind(const tain_tensor *t, enum gpu_access access)
 {
     uint64_t span = 0, size = type_bytes(t->type);
 
+    if (type_blocks(t->type))
+        return blocks_bind(t, false, 0);
     for (int i = 0; i < t->dims; i++) {
         if (!t->shape[i])
             span = 0;
@@ -326,7 +338,7 @@ tain_tensor *tain_tensor_create(tain_device *device, tain_type type, int32_t dim
     tain_tensor *t;
 
     REQUIRE_OR_NULL(device, "tensor: device is missing");
-    REQUIRE_OR_NULL(type >= TAIN_F32 && type <= TAIN_I32, "tensor: type %d does not exist", (int)type);
+    REQUIRE_OR_NULL(type >= TAIN_F32 && type <= TAIN_INT4, "tensor: type %d does not exist", (int)type);
     REQUIRE_OR_NULL(dims == 0 || shape, "tensor: shape is missing");
     t = tensor_new(device, type, dims, shape);
     if (t && tensor_zero(t)) {
@@ -397,6 +409,8 @@ tain_status tain_tensor_write(tain_tensor *tensor, const float *values, int64_t 
             (long long)tensor_count(tensor));
     if (tensor->type == TAIN_F32)
         return move(tensor, (char *)values, true);
+    if (type_blocks(tensor->type))
+        return blocks_write(tensor, values);
     size = type_bytes(tensor->type);
     host = base_alloc((size_t)count, size);
     if (!host)
@@ -427,6 +441,8 @@ tain_status tain_tensor_read(tain_tensor *tensor, float *values, int64_t count)
             (long long)tensor_count(tensor));
     if (tensor->type == TAIN_F32)
         return move(tensor, (char *)values, false);
+    if (type_blocks(tensor->type))
+        return blocks_read(tensor, values);
     host = base_alloc((size_t)count, type_bytes(tensor->type));
     if (!host)
         return TAIN_ENOMEM;

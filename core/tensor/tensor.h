@@ -1,7 +1,8 @@
 /* tensor.h - tensors, views and the tape.
  *
  * A tensor is a window on reference-counted storage: a shape, strides in elements (slowest
- * dimension first) and an offset. Arithmetic is always float; f16 and bf16 are ways to store.
+ * dimension first) and an offset. Arithmetic is always float; f16 and bf16 are ways to store, and so
+ * are int8 and int4, for matrices that are not trained (blocks.c).
  *
  * The tape remembers, while it runs, the calls whose result depends on a tensor that wants a
  * gradient. tape_backward() walks it from the end. Everything on the tape is dropped together.
@@ -29,6 +30,7 @@ struct storage {
     int refs;
     tain_device *device;
     struct gpu_range range;
+    uint64_t scales; /* where the scales of a matrix in blocks start, in bytes */
     int32_t *host; /* a copy of small integer tensors that came from the host, or NULL */
 };
 
@@ -72,6 +74,28 @@ int tensor_zero(tain_tensor *t); /* f32 or contiguous; rows with gaps are cleare
 int tensor_copy_bytes(tain_tensor *to, const tain_tensor *from); /* both contiguous, same type and count */
 int tensor_accumulate(tain_tensor *to, const tain_tensor *from, bool add); /* f32; to may have a pitch */
 struct gpu_bind tensor_bind(const tain_tensor *t, enum gpu_access access);
+
+uint16_t to_f16(float f); /* rounds to nearest even */
+float from_f16(uint16_t h);
+
+/* ---- Matrices in blocks: int8 and int4 (blocks.c) ---- */
+
+enum { BLOCK_NUMBERS = 32, BLOCK_ROWS = 4 }; /* of a row, with one scale; rows that lie together */
+
+bool type_blocks(tain_type type);
+/* What a matrix takes, and where in it the scales start. columns is a multiple of BLOCK_NUMBERS. */
+uint64_t blocks_bytes(tain_type type, int64_t rows, int64_t columns, uint64_t *scales);
+/* Texels from four rows to the next four, and where the numbers or the scales lie from a row on. */
+int64_t blocks_pitch(const tain_tensor *t);
+struct gpu_bind blocks_bind(const tain_tensor *t, bool scales, int64_t row);
+/* Numbers row after row, -127 to 127 or -8 to 7, and a scale in f16 for each 32 of them. A view is some
+ * fours of rows; the last may be cut short where the matrix ends. */
+int blocks_round(tain_type type, const float *values, int64_t count, int8_t *numbers, uint16_t *scales);
+void blocks_floats(const int8_t *numbers, const uint16_t *scales, int64_t count, float *values);
+int blocks_put(tain_tensor *t, const int8_t *numbers, const uint16_t *scales);
+int blocks_get(tain_tensor *t, int8_t *numbers, uint16_t *scales);
+int blocks_write(tain_tensor *t, const float *values);
+int blocks_read(tain_tensor *t, float *values);
 
 /* ---- Tables that ops keep (cache.c): gone when no other tensor is left on the device ---- */
 

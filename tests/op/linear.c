@@ -1,4 +1,4 @@
-/* Linear layers: weights in 16 bits, activations, and adapters: beside each other, at odd rows, over each
+/* Linear layers: weights in 16 bits and in blocks, activations, and adapters: beside each other, at odd rows, over each
  * other, with all else frozen. */
 #include "op/check_op.h"
 #include "op/matmul.h"
@@ -198,6 +198,67 @@ static void check_three(tain_device *d)
     tensor_unref(flat);
 }
 
+/* Some rows of a matrix in blocks, as parts of a weight are: forward, and the gradient of x. */
+static void check_rows(tain_device *d, tain_type type)
+{
+    enum { ROWS = 5, IN = 96, ALL = 30, FIRST = 8, OWN = 12 };
+    float ws[ALL * IN], ys[2][ROWS * OWN], grads[2][ROWS * IN];
+    tain_tensor *x = random_tensor(d, ROWS, IN, NULL), *f = random_tensor(d, ALL, IN, ws), *all, *w[2];
+
+    CHECK((all = tain_tensor_create(d, type, 2, (int64_t[]){ ALL, IN })));
+    CHECK_INT(tain_tensor_write(all, ws, ALL * IN), 0);
+    CHECK_INT(tain_tensor_read(all, ws, ALL * IN), 0);
+    CHECK((w[0] = view_part(all, 0, FIRST, OWN)));
+    CHECK((w[1] = tensor_from(d, TAIN_F32, 2, (int64_t[]){ OWN, IN }, ws + FIRST * IN)));
+    CHECK(!tain_tensor_want_grad(x, true));
+    for (int i = 0; i < 2; i++) {
+        tain_tensor *y, *square, *loss, *g;
+        CHECK_INT(tain_tape_begin(d), 0);
+        CHECK((y = tain_linear(x, w[i], NULL)) && (square = tain_square(y)) && (loss = tain_sum(square)));
+        CHECK_INT(tain_tensor_read(y, ys[i], ROWS * OWN), 0);
+        CHECK_INT(tain_backward(loss), 0);
+        tain_tape_end(d);
+        CHECK((g = tain_tensor_grad(x)));
+        CHECK_INT(tain_tensor_read(g, grads[i], ROWS * IN), 0);
+        CHECK(!tain_tensor_want_grad(x, false) && !tain_tensor_want_grad(x, true));
+        tensor_unref(g);
+        tensor_unref(y);
+        tensor_unref(square);
+        tensor_unref(loss);
+        tensor_unref(w[i]);
+    }
+    for (int k = 0; k < ROWS * OWN; k++)
+        CHECK_CLOSE(ys[0][k], ys[1][k], 1e-4);
+    for (int k = 0; k < ROWS * IN; k++)
+        CHECK_CLOSE(grads[0][k], grads[1][k], 1e-3);
+    tensor_unref(all);
+    tensor_unref(f);
+    tensor_unref(x);
+}
+
+/* Matrices in blocks are the weight of a linear layer and nothing else. */
+static void check_blocks_refused(tain_device *d)
+{
+    tain_tensor *w = tain_tensor_create(d, TAIN_INT4, 2, (int64_t[]){ 8, 32 }), *x = random_tensor(d, 3, 32, NULL), *y;
+    float nan[8 * 32] = { NAN };
+
+    CHECK(w && (y = tain_linear(x, w, NULL)));
+    CHECK(!tain_linear(w, x, NULL) && strstr(tain_error(), "linear: input 1 is stored as int4, which only the weight"));
+    CHECK(!tain_matmul(x, w) && strstr(tain_error(), "matmul: input 2 is stored as int4"));
+    CHECK(!tain_add(w, w) && strstr(tain_error(), "add: input 1 is stored as int4"));
+    CHECK(!tain_transpose(w, 0, 1) && strstr(tain_error(), "transpose: input 1 is stored as int4"));
+    CHECK(!tain_cast(w, TAIN_F32) && strstr(tain_error(), "cast: input 1 is stored as int4"));
+    CHECK(!tain_cast(x, TAIN_INT8) && strstr(tain_error(), "cast: type is int8"));
+    CHECK_FAILS(tain_tensor_want_grad(w, true), TAIN_EINVAL, "want_grad: the tensor is stored as int4; only f32 can be trained");
+    CHECK_FAILS(tain_tensor_write(w, nan, 8 * 32), TAIN_EINVAL, "not finite");
+    CHECK(!tain_tensor_create(d, TAIN_INT8, 2, (int64_t[]){ 8, 48 }) && strstr(tain_error(), "a multiple of 32"));
+    CHECK(!tain_tensor_create(d, TAIN_INT8, 1, (int64_t[]){ 32 }) && strstr(tain_error(), "a multiple of 32"));
+    CHECK(!tain_tensor_create(d, TAIN_INT4, 0, NULL) && strstr(tain_error(), "a multiple of 32"));
+    tensor_unref(y);
+    tensor_unref(w);
+    tensor_unref(x);
+}
+
 static void check_refused(tain_device *d)
 {
     tain_tensor *x = random_tensor(d, 3, 8, NULL), *w = random_tensor(d, 4, 8, NULL), *a = random_tensor(d, 2, 8, NULL);
@@ -230,12 +291,25 @@ int main(void)
         { .in = { { 2, { 9, 16 } }, { 2, { 24, 16 }, -1, 1, TAIN_F16, true }, { 1, { 24 } } } },
         { .in = { { 2, { 5, 6 } }, { 2, { 7, 6 }, -1, 1, TAIN_BF16, true }, { 1, { 7 } } } },
     };
+    static const struct check_case blocks[] = { /* rows and columns that fill no tile, no four, no pair of blocks */
+        { .in = { { 2, { 1, 32 } }, { 2, { 4, 32 }, -1, 1, TAIN_INT8, true }, { 1, { 4 } } } },
+        { .in = { { 2, { 1, 32 } }, { 2, { 4, 32 }, -1, 1, TAIN_INT4, true }, { 1, { 4 } } } },
+        { .in = { { 2, { 9, 96 } }, { 2, { 72, 96 }, -1, 1, TAIN_INT8, true }, { 1, { 72 } } } },
+        { .in = { { 2, { 9, 96 } }, { 2, { 72, 96 }, -1, 1, TAIN_INT4, true }, { 1, { 72 } } } },
+        { .in = { { 3, { 2, 33, 64 } }, { 2, { 23, 64 }, -1, 1, TAIN_INT8, true }, { 1, { 23 } } } },
+        { .in = { { 3, { 2, 33, 64 } }, { 2, { 23, 64 }, -1, 1, TAIN_INT4, true }, { 1, { 23 } } } },
+        { .in = { { 2, { 40, 160 } }, { 2, { 133, 160 }, -1, 1, TAIN_INT8, true }, { 1, { 133 } } } },
+        { .in = { { 2, { 40, 160 } }, { 2, { 132, 160 }, -1, 1, TAIN_INT4, true }, { 1, { 132 } } } },
+        { .in = { { 2, { 0, 32 } }, { 2, { 4, 32 }, -1, 1, TAIN_INT4, true }, { 1, { 4 } } } },
+    };
     static const struct check_case ones[] = {
         { .in = { { 2, { 1, 4 } }, { 2, { 4, 4 } }, { 2, { 1, 4 } }, { 2, { 4, 1 } } }, .with = { 0, 0, 1 } },
         { .in = { { 3, { 2, 5, 16 } }, { 2, { 24, 16 } }, { 2, { 4, 16 } }, { 2, { 8, 4 } } }, .with = { 16, 0, 2 } },
         { .in = { { 2, { 7, 10 } }, { 2, { 9, 10 } }, { 2, { 3, 10 } }, { 2, { 4, 3 } } }, .with = { 3, 0, -0.5 } },
         { .in = { { 2, { 17, 20 } }, { 2, { 36, 20 }, -1, 1, TAIN_BF16, true }, { 2, { 8, 20 } }, { 2, { 36, 8 } } }, .with = { 0, 0, 0.25 } },
         { .in = { { 2, { 6, 8 }, 0, 0, TAIN_F32, true }, { 2, { 12, 8 }, -1, 1, TAIN_F16, true }, { 2, { 2, 8 } }, { 2, { 12, 2 } } }, .with = { 0, 0, 4 } },
+        { .in = { { 2, { 10, 32 } }, { 2, { 24, 32 }, -1, 1, TAIN_INT8, true }, { 2, { 4, 32 } }, { 2, { 8, 4 } } }, .with = { 16, 0, 2 } },
+        { .in = { { 2, { 7, 64 } }, { 2, { 9, 64 }, -1, 1, TAIN_INT4, true }, { 2, { 3, 64 } }, { 2, { 4, 3 } } }, .with = { 3, 0, -0.5 } },
         { .in = { { 2, { 6, 8 } }, { 2, { 12, 8 }, -1, 1, TAIN_F32, true }, { 2, { 2, 8 }, -1, 1, TAIN_F32, true }, { 2, { 12, 2 }, -1, 1, TAIN_F32, true } }, .with = { 0, 0, 4 } },
         { .in = { { 2, { 0, 4 } }, { 2, { 4, 4 } }, { 2, { 2, 4 } }, { 2, { 4, 2 } } }, .with = { 0, 0, 1 } },
     };
@@ -249,11 +323,15 @@ int main(void)
     CHECK(d);
     CHECK_CASES(d, (&(struct check_op){ "linear", 3, run, reference, 1e-5, 1e-4 }), cases);
     CHECK_CASES(d, (&(struct check_op){ "linear", 3, run, reference, 1e-5, 1e-4 }), halves);
+    CHECK_CASES(d, (&(struct check_op){ "linear, blocks", 3, run, reference, 1e-5, 1e-4 }), blocks);
     CHECK_CASES(d, (&(struct check_op){ "linear, adapted", 4, run_one, reference_one, 1e-5, 1e-4 }), ones);
     CHECK_CASES(d, (&(struct check_op){ "linear, adapted twice", 6, run_two, reference_two, 1e-5, 1e-4 }), twos);
     check_activation(d);
     check_three(d);
+    check_rows(d, TAIN_INT8);
+    check_rows(d, TAIN_INT4);
     check_refused(d);
+    check_blocks_refused(d);
     CHECK_INT(tain_device_memory(d, false), 0);
     tain_device_free(d);
     return 0;
