@@ -850,7 +850,9 @@ typedef struct tain_model tain_model;
 /// @param device where
 /// @param folder config.json, model.safetensors or pytorch_model.bin (or shards and their index),
 ///        tokenizer files; as DeepSeek published it, or in the layout of transformers' port
-/// @param storage how matrices are stored: f32 (can be trained), f16 or bf16
+/// @param storage how matrices are stored: f32 (can be trained), f16 or bf16; with int8 and int4 those of
+///        the language model's layers are quantised while they are read, if their rows are a multiple of 32
+///        long, and all others are 16-bit
 /// @return a new reference
 tain_model *tain_model_load(tain_device *device, const char *folder, tain_type storage);
 
@@ -871,11 +873,19 @@ void tain_model_free(tain_model *model);
 ///
 /// @param model any
 /// @param folder must exist
-/// @param type how numbers are stored in the file: f32, f16 or bf16
+/// @param type how numbers are stored in the file: f32, f16 or bf16; int8 or int4 for a model that was
+///        loaded so, which writes every weight as it is stored
 /// @param port whether under the names that transformers' port gave the weights, or DeepSeek's
 /// @param shard bytes at most of one file's tensors; a larger tensor is a file by itself
 /// @return status; nothing is left behind on failure
 tain_status tain_model_save(tain_model *model, const char *folder, tain_type type, bool port, int64_t shard);
+
+/// Counts the matrices of the file that are stored in some way on the device; embeddings are none.
+///
+/// @param model any
+/// @param type a storage type
+/// @return how many, or a negative status
+int32_t tain_model_matrices(tain_model *model, tain_type type);
 
 /// Tells in which layout the model's config.json was.
 ///

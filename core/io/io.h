@@ -276,6 +276,8 @@ int st_read_part(const struct st_file *f, const struct st_entry *e, size_t from,
 /* A tensor of floats as f32: F16 and BF16 become exactly what they are, F64 is rounded to nearest.
  * `count` must be the entry's. */
 int st_read_float(const struct st_file *f, const struct st_entry *e, float *dest, size_t count);
+/* Some of its elements. */
+int st_read_float_part(const struct st_file *f, const struct st_entry *e, size_t from, float *dest, size_t count);
 
 /* What is to be written; `data` only matters to st_write. */
 struct st_tensor {

@@ -370,7 +370,7 @@ int st_read(const struct st_file *f, const struct st_entry *e, void *dest, size_
     return st_read_part(f, e, 0, dest, bytes);
 }
 
-int st_read_float(const struct st_file *f, const struct st_entry *e, float *dest, size_t count)
+int st_read_float_part(const struct st_file *f, const struct st_entry *e, size_t from, float *dest, size_t count)
 {
     char piece[PIECE];
     size_t size = st_type_bytes(e->type);
@@ -378,14 +378,11 @@ int st_read_float(const struct st_file *f, const struct st_entry *e, float *dest
     if (e->type > ST_BF16)
         return fail(TAIN_EUNSUPPORTED, "%s: %s is %s, where floats are needed", st_path(f, e),
                     e->name, e->type_name);
-    if (count != (size_t)e->count)
-        return fail(TAIN_EINVAL, "%s: %s has %lld elements; %zu were asked for", st_path(f, e),
-                    e->name, (long long)e->count, count);
     if (e->type == ST_F32)
-        return st_read(f, e, dest, e->bytes);
+        return st_read_part(f, e, from * size, dest, count * size);
     for (size_t done = 0; done < count;) {
         size_t n = count - done < PIECE / size ? count - done : PIECE / size;
-        int status = st_read_part(f, e, done * size, piece, n * size);
+        int status = st_read_part(f, e, (from + done) * size, piece, n * size);
 
         if (status)
             return status;
@@ -404,4 +401,12 @@ int st_read_float(const struct st_file *f, const struct st_entry *e, float *dest
         done += n;
     }
     return TAIN_OK;
+}
+
+int st_read_float(const struct st_file *f, const struct st_entry *e, float *dest, size_t count)
+{
+    if (e->type <= ST_BF16 && count != (size_t)e->count)
+        return fail(TAIN_EINVAL, "%s: %s has %lld elements; %zu were asked for", st_path(f, e),
+                    e->name, (long long)e->count, count);
+    return st_read_float_part(f, e, 0, dest, count);
 }

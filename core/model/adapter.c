@@ -486,9 +486,13 @@ int adapter_merge(struct weights *w)
     const struct weight_part *p;
     int status = 0;
 
-    for (int i = 0; (p = part_at(w, i, &of)); i++)
+    for (int i = 0; (p = part_at(w, i, &of)); i++) {
+        REQUIRE(!type_blocks(of->tensor->type),
+                "merge: %s is stored as %s; load the model as f32, merge there, and quantise what comes out", p->name,
+                type_name(of->tensor->type));
         REQUIRE(of->tensor->type == TAIN_F32, "merge: %s is stored as %s; load the model as f32", p->name,
                 type_name(of->tensor->type));
+    }
     w->device->grad = false;
     for (int i = 0; !status && (p = part_at(w, i, &of)); i++) {
         int64_t in = of->shape[1], r = p->a->shape[0];

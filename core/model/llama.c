@@ -42,6 +42,10 @@ int llama_declare(struct weights *w, struct llama *m, const struct llama_config 
         l->gate_up.w = weight_declare_parts(w, &l->gate_up.weight, WEIGHT_MATRIX, in, D, 2,
                                             (int64_t[]){ c->hidden, c->hidden }, (const char *[]){ g, u });
         dense_declare(w, &l->down, false, 1 / sqrtf((float)c->hidden * 2 * (float)c->layers), D, c->hidden, "%smlp.down_proj", p);
+        struct weight *const matrices[] = { l->qkv.w, l->o.w, l->gate_up.w, l->down.w };
+        for (size_t k = 0; k < COUNT_OF(matrices); k++)
+            if (matrices[k]) /* else w has the failure */
+                matrices[k]->blocks = true;
     }
     weight_declare(w, &m->norm, WEIGHT_ONES, 0, D, 1, "%snorm.weight", prefix);
     return dense_declare(w, &m->head, false, 0.5f * in, c->vocabulary, D, "%s", head);

@@ -154,7 +154,8 @@ tain_model *tain_model_load(tain_device *device, const char *folder, tain_type s
 
     REQUIRE_OR_NULL(device, "load: device is missing");
     REQUIRE_OR_NULL(folder, "load: folder is missing");
-    REQUIRE_OR_NULL(storage >= TAIN_F32 && storage <= TAIN_BF16, "load: storage must be f32, f16 or bf16");
+    REQUIRE_OR_NULL((storage >= TAIN_F32 && storage <= TAIN_BF16) || type_blocks(storage),
+                    "load: storage must be f32, f16, bf16, int8 or int4");
     REQUIRE_OR_NULL(folder_exists(folder), "load: there is no folder %s", folder);
     if (!(m = open_folder(device, folder)))
         return NULL;
@@ -203,12 +204,28 @@ void tain_model_free(tain_model *model)
 tain_status tain_model_save(tain_model *model, const char *folder, tain_type type, bool port, int64_t shard)
 {
     static const enum st_type types[] = { ST_F32, ST_F16, ST_BF16 };
+    bool as_it_is = type_blocks(type);
 
     REQUIRE(model, "save: model is missing");
     REQUIRE(folder, "save: folder is missing");
-    REQUIRE(type >= TAIN_F32 && type <= TAIN_BF16, "save: type must be f32, f16 or bf16");
+    REQUIRE((type >= TAIN_F32 && type <= TAIN_BF16) || as_it_is, "save: type must be f32, f16, bf16, int8 or int4");
+    REQUIRE(!as_it_is || tain_model_matrices(model, type) > 0,
+            "save: type is %s, and no matrix of the model is stored so; load it with that storage", type_name(type));
     REQUIRE(shard > 0, "save: shard is %lld bytes; it must be above 0", (long long)shard);
-    return weights_save(&model->j.weights, folder, types[type], port, shard);
+    return weights_save(&model->j.weights, folder, as_it_is ? ST_OTHER : types[type], port, shard);
+}
+
+int32_t tain_model_matrices(tain_model *model, tain_type type)
+{
+    const struct weights *w;
+    int32_t n = 0;
+
+    REQUIRE(model, "matrices: model is missing");
+    w = &model->j.weights;
+    for (int i = 0; i < w->count; i++)
+        if (w->list[i]->tensor->type == type && w->list[i]->kind == WEIGHT_MATRIX)
+            n += w->list[i]->part_count;
+    return n;
 }
 
 bool tain_model_is_port(tain_model *model)

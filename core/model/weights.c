@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ARENA = 8 << 20, SMALL = 1 << 20 }; /* elements: of an arena, of the largest weight in one */
+/* Elements: of an arena, of the largest weight in one, of what is read or written at a time. */
+enum { ARENA = 8 << 20, SMALL = 1 << 20, PIECE = 4 << 20 };
 
 /* ---- Declaring ---- */
 
@@ -172,12 +173,24 @@ int weights_write(struct weights *w, const struct weight *of, int part, const fl
 
 /* ---- Room on the device ---- */
 
-static bool halved(const struct weight *n, tain_type storage)
+static bool in_blocks(const struct weight *n)
 {
-    return storage != TAIN_F32 && (n->kind == WEIGHT_MATRIX || n->kind == WEIGHT_TABLE) && n->shape[1] % 8 == 0;
+    bool fits = n->blocks && n->shape[1] % BLOCK_NUMBERS == 0;
+
+    for (int p = 0; p < n->part_count; p++)
+        fits = fits && n->parts[p].rows % BLOCK_ROWS == 0;
+    return fits;
 }
 
-static int place(struct weights *w, tain_type storage)
+/* How a weight is stored; `half` is for what could be in blocks and is not. */
+static tain_type stored(const struct weight *n, tain_type storage, tain_type half)
+{
+    if (type_blocks(storage))
+        storage = in_blocks(n) ? storage : half;
+    return (n->kind == WEIGHT_MATRIX || n->kind == WEIGHT_TABLE) && n->shape[1] % 8 == 0 ? storage : TAIN_F32;
+}
+
+static int place(struct weights *w, tain_type storage, tain_type half)
 {
     int64_t used = ARENA;
 
@@ -187,8 +200,10 @@ static int place(struct weights *w, tain_type storage)
         struct weight *n = w->list[i];
         int64_t count = count_of(n), span = (count + 63) / 64 * 64;
 
-        if (halved(n, storage) || count > SMALL) {
-            n->tensor = tensor_new(w->device, halved(n, storage) ? storage : TAIN_F32, n->dims, n->shape);
+        tain_type type = stored(n, storage, half);
+
+        if (type != TAIN_F32 || count > SMALL) {
+            n->tensor = tensor_new(w->device, type, n->dims, n->shape);
         } else {
             int64_t stride[4], step = 1;
             if (used + span > ARENA) {
@@ -278,26 +293,206 @@ static bool is_other(const struct weights *w, const struct st_file *f)
     return st_find(f, a.names[0]);
 }
 
-/* Reads what the alias names, one below the other. */
-static int read_part(const struct st_file *f, const struct weight *n, int part, const struct weight_alias *a, float *values,
-                     size_t count)
+/* ---- Reading, piece by piece ---- */
+
+/* A row's numbers, and rows of a piece. */
+static int64_t wide(const struct weight *n)
 {
+    return count_of(n) / n->shape[0];
+}
+
+static int64_t piece_rows(const struct weight *n)
+{
+    int64_t rows = PIECE / (wide(n) + 1) / BLOCK_ROWS * BLOCK_ROWS;
+
+    return rows ? rows : BLOCK_ROWS;
+}
+
+/* What is read at a time, in one allocation. */
+struct piece {
+    float *values;
+    int8_t *numbers, *packed;
+    uint16_t *scales;
+};
+
+static int piece_open(struct piece *p, const struct weight *n)
+{
+    int64_t count = piece_rows(n) * wide(n), most = 0;
+
+    for (int i = 0; i < n->part_count; i++)
+        most = weight_part_count(n, i) > most ? weight_part_count(n, i) : most;
+    if (n->kind == WEIGHT_CONV || count > most) /* turned as a whole */
+        count = most;
+    *p = (struct piece){ .values = base_alloc((size_t)count + 1, sizeof(float)) };
+    if (n->blocks) {
+        p->numbers = base_alloc((size_t)count + 1, 1);
+        p->packed = base_alloc((size_t)count / 2 + 1, 1);
+        p->scales = base_alloc((size_t)count / BLOCK_NUMBERS + 1, sizeof(*p->scales));
+    }
+    return p->values && (!n->blocks || (p->numbers && p->packed && p->scales)) ? 0 : TAIN_ENOMEM;
+}
+
+static void piece_close(struct piece *p)
+{
+    free(p->values);
+    free(p->numbers);
+    free(p->packed);
+    free(p->scales);
+}
+
+/* One of the file's tensors: floats, or numbers in blocks and their scales. */
+struct source {
+    const struct st_entry *values, *numbers, *scales;
+    tain_type type; /* of the blocks */
+};
+
+/* Of blocks: what the names of the two end in, how they are stored, and how long their rows are. */
+static void blocks_entry(struct st_tensor *t, tain_type type, bool scales, const int64_t *shape)
+{
+    t->type = scales ? ST_F16 : type == TAIN_INT8 ? ST_I8 : ST_U8;
+    t->rank = 2;
+    t->shape[0] = shape[0];
+    t->shape[1] = scales ? shape[1] / BLOCK_NUMBERS : type == TAIN_INT8 ? shape[1] : shape[1] / 2;
+}
+
+static int find_blocks(const struct st_file *f, const struct weight *n, const char *name, const int64_t *shape, struct source *s)
+{
+    char full[300];
+
+    for (tain_type type = TAIN_INT8; n->blocks && type <= TAIN_INT4 && !s->numbers; type++) {
+        snprintf(full, sizeof(full), "%s.%s", name, type_name(type));
+        s->numbers = st_find(f, full);
+        s->type = type;
+    }
+    if (!s->numbers)
+        return 0;
+    snprintf(full, sizeof(full), "%s.scales", name);
+    if (!(s->scales = st_need(f, full)))
+        return tain_error_status();
+    for (int i = 0; i < 2; i++) {
+        const struct st_entry *e = i ? s->scales : s->numbers;
+        struct st_tensor want = { 0 };
+        char have[128], text[128];
+
+        blocks_entry(&want, s->type, i, shape);
+        if (e->type == want.type && e->rank == 2 && e->shape[0] == want.shape[0] && e->shape[1] == want.shape[1] &&
+            shape[1] % BLOCK_NUMBERS == 0)
+            continue;
+        shape_text(have, sizeof(have), e->rank, e->shape);
+        shape_text(text, sizeof(text), 2, want.shape);
+        return fail(TAIN_EFORMAT, "%s: %s is %s %s; the configuration asks for %s %s", st_path(f, e), e->name, e->type_name, have,
+                    st_type_name(want.type), text);
+    }
+    return 0;
+}
+
+static int find_source(const struct st_file *f, const struct weight *n, int part, const struct weight_alias *a, int i,
+                       struct source *s)
+{
+    int64_t shape[4];
+
+    *s = (struct source){ 0 };
+    if ((s->values = st_find(f, a->names[i])))
+        return check_shape(f, s->values, n, part, a);
+    shape_in_file(n, part, a, shape);
+    if (find_blocks(f, n, a->names[i], shape, s))
+        return tain_error_status();
+    if (!s->numbers) {
+        st_need(f, a->names[i]); /* says so */
+        return tain_error_status();
+    }
+    return 0;
+}
+
+static int read_blocks(const struct st_file *f, const struct source *s, size_t from, size_t count, struct piece *p)
+{
+    int status;
+
+    if (s->type == TAIN_INT8)
+        status = st_read_part(f, s->numbers, from, p->numbers, count);
+    else
+        status = st_read_part(f, s->numbers, from / 2, p->packed, count / 2);
+    if (!status)
+        status = st_read_part(f, s->scales, from / BLOCK_NUMBERS * 2, p->scales, count / BLOCK_NUMBERS * 2);
+    for (size_t i = 0; i < count && !status && s->type == TAIN_INT4; i++)
+        p->numbers[i] = (int8_t)((int8_t)(uint8_t)((uint8_t)p->packed[i / 2] << (i % 2 ? 0 : 4)) >> 4);
+    for (size_t i = 0; i < count / BLOCK_NUMBERS && !status; i++)
+        if ((p->scales[i] & 0x7c00) == 0x7c00)
+            status = fail(TAIN_EFORMAT, "%s: %s holds a number that is not finite", st_path(f, s->scales), s->scales->name);
+    return status;
+}
+
+/* Some rows of a part, from the source's row `from` on, into the weight's rows from `to` on. */
+static int load_rows(const struct st_file *f, const struct weight *n, const struct source *s, int64_t from, int64_t to, int64_t rows,
+                     struct piece *p)
+{
+    int64_t first = from * wide(n), count = rows * wide(n);
+    tain_tensor *view = view_part(n->tensor, 0, to, rows);
+    int status = view ? 0 : tain_error_status();
+
+    if (!status && s->values)
+        status = st_read_float_part(f, s->values, (size_t)first, p->values, (size_t)count);
+    else if (!status)
+        status = read_blocks(f, s, (size_t)first, (size_t)count, p);
+    if (!status && !s->values && n->tensor->type == s->type) {
+        status = blocks_put(view, p->numbers, p->scales);
+    } else if (!status) {
+        if (!s->values)
+            blocks_floats(p->numbers, p->scales, count, p->values);
+        status = tain_tensor_write(view, p->values, count);
+        if (status && type_blocks(view->type))
+            fail_in("%s", n->parts[0].name);
+    }
+    tensor_unref(view);
+    return status;
+}
+
+static int load_part(struct weights *w, const struct st_file *f, const struct weight *n, int part, bool other, struct piece *p)
+{
+    struct weight_alias a;
+    struct source s;
+    int64_t rows;
     int status = 0;
 
-    for (int i = 0; i < a->count && !status; i++) {
-        const struct st_entry *e = st_need(f, a->names[i]);
-
-        if (!e)
-            return tain_error_status();
-        if (!(status = check_shape(f, e, n, part, a)))
-            status = st_read_float(f, e, values + (size_t)i * (count / (size_t)a->count), count / (size_t)a->count);
+    alias_of(w, n, part, other, &a);
+    rows = n->parts[part].rows / a.count;
+    for (int i = 0; i < a.count && !status; i++) {
+        if ((status = find_source(f, n, part, &a, i, &s)))
+            return status;
+        if (n->kind == WEIGHT_CONV) {
+            if (!(status = st_read_float(f, s.values, p->values, (size_t)weight_part_count(n, part))))
+                status = weights_write(w, n, part, p->values);
+            continue;
+        }
+        for (int64_t r = 0, some = piece_rows(n); r < rows && !status; r += some) {
+            some = rows - r < some ? rows - r : some;
+            status = load_rows(f, n, &s, r, n->parts[part].row + i * rows + r, some, p);
+        }
     }
     return status;
 }
 
+/* What 16-bit storage fits a file best: that of its first table. */
+static tain_type half_of(const struct weights *w, const struct st_file *f)
+{
+    bool other = is_other(w, f);
+
+    for (int i = 0; i < w->count; i++) {
+        struct weight_alias a;
+        const struct st_entry *e;
+
+        if (w->list[i]->kind != WEIGHT_TABLE)
+            continue;
+        alias_of(w, w->list[i], 0, other, &a);
+        e = st_find(f, a.names[0]);
+        return e && e->type == ST_BF16 ? TAIN_BF16 : TAIN_F16;
+    }
+    return TAIN_F16;
+}
+
 int weights_load(struct weights *w, const struct st_file *f, tain_type storage)
 {
-    int status = place(w, storage);
+    int status = place(w, storage, half_of(w, f));
 
     return status ? status : weights_reload(w, f);
 }
@@ -305,31 +500,17 @@ int weights_load(struct weights *w, const struct st_file *f, tain_type storage)
 int weights_reload(struct weights *w, const struct st_file *f)
 {
     bool other = is_other(w, f);
-    float *values = NULL;
     int status = 0;
-    size_t room = 0;
 
     for (int i = 0; i < w->count && !status; i++) {
-        struct weight *n = w->list[i];
-        for (int p = 0; p < n->part_count && !status; p++) {
-            size_t count = (size_t)weight_part_count(n, p);
-            struct weight_alias a;
+        const struct weight *n = w->list[i];
+        struct piece p;
 
-            if (count > room) {
-                free(values);
-                room = count;
-                if (!(values = base_alloc(room, sizeof(float)))) {
-                    status = TAIN_ENOMEM;
-                    break;
-                }
-            }
-            alias_of(w, n, p, other, &a);
-            status = read_part(f, n, p, &a, values, count);
-            if (!status)
-                status = weights_write(w, n, p, values);
-        }
+        status = piece_open(&p, n);
+        for (int k = 0; k < n->part_count && !status; k++)
+            status = load_part(w, f, n, k, other, &p);
+        piece_close(&p);
     }
-    free(values);
     return status;
 }
 
@@ -344,7 +525,7 @@ static uint64_t mix(uint64_t *state) /* splitmix64 */
 
 int weights_random(struct weights *w, uint64_t seed)
 {
-    int status = place(w, TAIN_F32);
+    int status = place(w, TAIN_F32, TAIN_F32);
 
     for (int i = 0; i < w->count && !status; i++) {
         struct weight *n = w->list[i];
@@ -373,61 +554,156 @@ int weights_random(struct weights *w, uint64_t seed)
     return status;
 }
 
+/* ---- Writing, piece by piece ---- */
+
+static enum st_type type_in_file(const struct weight *n, enum st_type asked)
+{
+    static const enum st_type types[] = { ST_F32, ST_F16, ST_BF16 };
+
+    return asked == ST_OTHER ? types[n->tensor->type] : asked;
+}
+
+static bool saved_in_blocks(const struct weight *n, enum st_type asked)
+{
+    return asked == ST_OTHER && type_blocks(n->tensor->type);
+}
+
+/* Floats as the file has them, in place: no type is wider. */
+static int convert(const struct weight *n, int part, enum st_type type, float *v, int64_t count)
+{
+    uint16_t *h = (uint16_t *)v;
+
+    for (int64_t k = 0; k < count; k++) {
+        if (!isfinite(v[k]))
+            return fail(TAIN_EINVAL, "save: %s holds a number that is not finite; nothing was saved", n->parts[part].name);
+        if (type == ST_F16)
+            h[k] = f32_to_f16(v[k]);
+        else if (type == ST_BF16)
+            h[k] = f32_to_bf16(v[k]);
+    }
+    return 0;
+}
+
+/* Some rows of a weight that is in blocks: their numbers, or their scales. */
+static int put_blocks(struct st_out *out, tain_tensor *rows, bool scales, struct piece *p)
+{
+    int64_t count = tensor_count(rows);
+    int status = blocks_get(rows, p->numbers, p->scales);
+
+    if (status)
+        return status;
+    if (scales)
+        return st_put(out, p->scales, (size_t)count / BLOCK_NUMBERS * 2);
+    if (rows->type == TAIN_INT8)
+        return st_put(out, p->numbers, (size_t)count);
+    for (int64_t i = 0; i < count; i += 2)
+        p->packed[i / 2] = (int8_t)((p->numbers[i] & 15) | (p->numbers[i + 1] & 15) << 4);
+    return st_put(out, p->packed, (size_t)count / 2);
+}
+
+/* The rows of one of the file's tensors. */
+static int save_rows(struct weights *w, struct st_out *out, const struct weight *n, int part, int64_t first, int64_t rows,
+                     enum st_type asked, bool scales, struct piece *p)
+{
+    enum st_type type = type_in_file(n, saved_in_blocks(n, asked) ? ST_F32 : asked);
+    int64_t some = piece_rows(n);
+    int status = 0;
+
+    if (n->kind == WEIGHT_CONV) {
+        rows = weight_part_count(n, part);
+        if (!(status = weights_read(w, n, part, n->tensor, p->values)) && !(status = convert(n, part, type, p->values, rows)))
+            status = st_put(out, p->values, (size_t)rows * st_type_bytes(type));
+        return status;
+    }
+    for (int64_t r = 0; r < rows && !status; r += some) {
+        tain_tensor *view;
+        some = rows - r < some ? rows - r : some;
+        if (!(view = view_part(n->tensor, 0, first + r, some)))
+            return tain_error_status();
+        if (saved_in_blocks(n, asked))
+            status = put_blocks(out, view, scales, p);
+        else if (!(status = tain_tensor_read(view, p->values, some * wide(n))) &&
+                 !(status = convert(n, part, type, p->values, some * wide(n))))
+            status = st_put(out, p->values, (size_t)(some * wide(n)) * st_type_bytes(type));
+        tensor_unref(view);
+    }
+    return status;
+}
+
+/* What the file will hold; names are put into `texts`, of as many as there can be. */
+static int list_tensors(const struct weights *w, enum st_type asked, bool other, struct st_tensor *list, char (*texts)[288])
+{
+    struct weight_alias a;
+    int at = 0;
+
+    for (int i = 0; i < w->count; i++)
+        for (int p = 0; p < w->list[i]->part_count; p++) {
+            const struct weight *n = w->list[i];
+            bool blocks = saved_in_blocks(n, asked);
+            alias_of(w, n, p, other, &a);
+            for (int k = 0; k < a.count * (1 + blocks); k++, at++) {
+                struct st_tensor *t = &list[at];
+                const char *name = a.names[blocks ? k / 2 : k];
+                int64_t shape[4];
+                int rank = shape_in_file(n, p, &a, shape);
+                t->name = texts[at];
+                if (blocks) {
+                    snprintf(texts[at], sizeof(*texts), "%s.%s", name, k % 2 ? "scales" : type_name(n->tensor->type));
+                    blocks_entry(t, n->tensor->type, k % 2, shape);
+                } else {
+                    snprintf(texts[at], sizeof(*texts), "%s", name);
+                    t->type = type_in_file(n, asked);
+                    t->rank = rank;
+                    memcpy(t->shape, shape, sizeof(shape));
+                }
+            }
+        }
+    return at;
+}
+
 int weights_save(struct weights *w, const char *folder, enum st_type type, bool other, int64_t shard)
 {
-    struct weight_alias *names;
+    char (*texts)[288];
     struct st_tensor *list;
     struct st_out *out = NULL;
-    int count = 0, status = 0, at = 0, name = 0;
+    int count = 0, status = 0;
 
     if (other && !w->rename)
         return fail(TAIN_EINVAL, "save: there is no other layout of this model");
     for (int i = 0; i < w->count; i++)
-        count += w->list[i]->part_count;
-    names = base_alloc((size_t)count, sizeof(*names));
-    list = base_alloc((size_t)count * WEIGHT_PARTS, sizeof(*list));
-    if (!names || !list) {
-        free(names);
+        count += w->list[i]->part_count * WEIGHT_PARTS * 2;
+    texts = base_alloc((size_t)count, sizeof(*texts));
+    list = base_alloc((size_t)count, sizeof(*list));
+    if (!texts || !list) {
+        free(texts);
         free(list);
         return TAIN_ENOMEM;
     }
-    for (int i = 0; i < w->count; i++)
-        for (int p = 0; p < w->list[i]->part_count; p++, name++) {
-            alias_of(w, w->list[i], p, other, &names[name]);
-            for (int k = 0; k < names[name].count; k++, at++) {
-                list[at].name = names[name].names[k];
-                list[at].type = type;
-                list[at].rank = shape_in_file(w->list[i], p, &names[name], list[at].shape);
-            }
-        }
-    out = st_begin(folder, list, at, shard);
+    count = list_tensors(w, type, other, list, texts);
+    out = st_begin(folder, list, count, shard);
     if (!out)
         status = tain_error_status();
-    for (int i = 0; i < w->count && !status; i++)
-        for (int p = 0; p < w->list[i]->part_count && !status; p++) {
-            const struct weight *n = w->list[i];
-            size_t values = (size_t)weight_part_count(n, p);
-            float *v = base_alloc(values, sizeof(float));
-            uint16_t *h = (uint16_t *)v; /* shrinks in place */
+    for (int i = 0; i < w->count && !status; i++) {
+        const struct weight *n = w->list[i];
+        struct piece piece;
 
-            status = v ? weights_read(w, n, p, n->tensor, v) : TAIN_ENOMEM;
-            for (size_t k = 0; k < values && !status; k++) {
-                if (!isfinite(v[k]))
-                    status = fail(TAIN_EINVAL, "save: %s holds a number that is not finite; nothing was saved", n->parts[p].name);
-                else if (type == ST_F16)
-                    h[k] = f32_to_f16(v[k]);
-                else if (type == ST_BF16)
-                    h[k] = f32_to_bf16(v[k]);
+        status = piece_open(&piece, n);
+        for (int p = 0; p < n->part_count && !status; p++) {
+            struct weight_alias a;
+            bool blocks = saved_in_blocks(n, type);
+            alias_of(w, n, p, other, &a);
+            for (int k = 0; k < a.count * (1 + blocks) && !status; k++) {
+                int64_t rows = n->parts[p].rows / a.count;
+                status = save_rows(w, out, n, p, n->parts[p].row + (blocks ? k / 2 : k) * rows, rows, type, k % 2 == 1, &piece);
             }
-            if (!status)
-                status = st_put(out, v, values * st_type_bytes(type));
-            free(v);
         }
+        piece_close(&piece);
+    }
     if (!status)
         status = st_end(out);
     else
         st_drop(out);
-    free(names);
+    free(texts);
     free(list);
     return status;
 }

@@ -37,6 +37,7 @@ struct weight {
     int file_rank;           /* the file may have sizes of 1 more: [out, in, 1, 1], [1, N, C] */
     int64_t file_shape[4];   /* of the whole; part i has its rows in place of the first size */
     float spread;            /* of the random start */
+    bool blocks;             /* may be stored as int8 or int4, if its sizes allow it */
     int part_count;
     struct weight_part parts[WEIGHT_PARTS];
 };
@@ -70,12 +71,16 @@ struct weight *weight_declare_parts(struct weights *w, tain_tensor **slot, enum 
 struct weight *weight_declare_conv(struct weights *w, tain_tensor **slot, float spread, int64_t out, int64_t in, int64_t size,
                                    const char *format, ...) __attribute__((format(printf, 7, 8)));
 
-/* The file may have either layout. */
+/* The file may have either layout. Storage int8 or int4 is for the weights that may have it and whose
+ * sizes allow it: rows of a multiple of 32, parts of a multiple of 4 rows. Other matrices and tables are
+ * then bf16 if the file's are, or else f16. At most PIECE numbers are on the host at a time. */
 int weights_load(struct weights *w, const struct st_file *f, tain_type storage);
 /* The same into weights that are there already; stored as they are. */
 int weights_reload(struct weights *w, const struct st_file *f);
 int weights_random(struct weights *w, uint64_t seed);
-/* In files of at most `shard` bytes, or larger ones that hold one tensor; in the other layout if asked. */
+/* In files of at most `shard` bytes, or larger ones that hold one tensor; in the other layout if asked.
+ * ST_OTHER writes each as it is stored; blocks as NAME.int8 (I8) or NAME.int4 (U8, two a byte, the first in
+ * the lower bits) and NAME.scales (F16, one for 32 numbers of a row). */
 int weights_save(struct weights *w, const char *folder, enum st_type type, bool other, int64_t shard);
 void weights_close(struct weights *w);
 
