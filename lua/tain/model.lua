@@ -7,7 +7,9 @@ local check = require "tain.check"
 local data = require "tain.data"
 local device = require "tain.device"
 local hub = require "tain.hub"
+local files = require "tain.files"
 local image = require "tain.image"
+local json = require "tain.json"
 local layout = require "tain.layout"
 local ops = require "tain.ops"
 local own = require "tain.own"
@@ -49,15 +51,49 @@ local function find(fn, folder)
   return found
 end
 
+-- Matrices in blocks, as config.json tells others of them. Only tain reads these files.
+local METHOD = "tain"
+local BITS = { int8 = 8, int4 = 4 }
+
+-- How the matrices of a folder lie in its files, where config.json says that they are quantised.
+local function quantised(folder)
+  local path = folder .. "/config.json"
+  if not files.exists(path) then return nil end
+  local config = json.decode(files.read(path, 2 ^ 26))
+  local said = type(config) == "table" and config.quantization_config
+  if type(said) ~= "table" then return nil end
+  for storage, bits in pairs(BITS) do
+    if said.quant_method == METHOD and said.bits == bits then return storage end
+  end
+  check.raise("load: %s: quantization_config has quant_method %s and bits %s; only what tain quantize writes can be read",
+    path, check.show(said.quant_method), check.show(said.bits))
+end
+
+-- Says in config.json how the matrices beside it are stored.
+local function say_quantised(folder, storage)
+  local path = folder .. "/config.json"
+  local config = json.decode(files.read(path, 2 ^ 26))
+  if not BITS[storage] and not config.quantization_config then return end
+  config.quantization_config = BITS[storage] and { quant_method = METHOD, bits = BITS[storage], group_size = 32 } or nil
+  files.write(path, json.encode(config) .. "\n")
+end
+
 --- Loads a model from a folder of published files.
 ---
+--- With storage "int8" or "int4" the matrices of the language model's layers are quantised while they
+--- are read, 32 numbers of a row with a scale in common, and everything else that is large is 16-bit. They
+--- stay as they are, and adapters on top of them can be trained. Matrices whose rows are no multiple of
+--- 32 long stay 16-bit.
+---
 --- @param folder string or a name, such as "deepseek-ai/Janus-Pro-1B", that is in the cache of Hugging Face
---- @param options? table storage: "f32" (can be trained), "f16", "bf16"
+--- @param options? table storage: "f32" (can be trained), "f16", "bf16", "int8", "int4"; nil for "f32", or as
+---   `tain quantize` wrote the folder
 --- @return Model
 function model.load(folder, options)
   local found = find("load", folder)
-  options = check.options("load", options, { storage = { "choice", choices = types.list, default = "f32" } })
-  return adopt(C.tain_model_load(device.handle(), found, types.values[options.storage]), found, folder)
+  options = check.options("load", options, { storage = { "choice", choices = types.list, optional = true } })
+  local storage = options.storage or quantised(found) or "f32"
+  return adopt(C.tain_model_load(device.handle(), found, types.values[storage]), found, folder)
 end
 
 --- Makes a model with random weights from a folder's config.json and tokenizer.
@@ -74,8 +110,8 @@ end
 --- Writes the weights, and what else a model folder needs.
 ---
 --- @param folder string made if it is missing
---- @param options? table type: how numbers are stored, "f32", "f16", "bf16"; layout: "deepseek" as
----   published, "transformers" as its port has it, or the model's own if nil; shard: bytes at most of
+--- @param options? table type: how numbers are stored, "f32", "f16", "bf16", or "int8", "int4" for all
+---   weights as they are in a model that was loaded so; layout: "deepseek" as published, "transformers" as its port has it, or the model's own if nil; shard: bytes at most of
 ---   one file, with an index if there are several
 function Model:save(folder, options)
   local m = handle("save", self)
@@ -85,6 +121,9 @@ function Model:save(folder, options)
     layout = { "choice", choices = layout.names, optional = true },
     shard = { "integer", default = 4 * 2 ^ 30, min = 1, max = 2 ^ 53 },
   })
+  if BITS[options.type] and C.tain_model_matrices(m, types.values[options.type]) == 0 then
+    check.raise("save: type is %s, and no matrix of the model is stored so; load it with that storage", options.type)
+  end
   local own_layout = C.tain_model_is_port(m) and "transformers" or "deepseek"
   local wanted = options.layout or own_layout
   check.status(C.tain_folder_make(folder))
@@ -93,8 +132,18 @@ function Model:save(folder, options)
     if id < 0 then check.raise("save: the tokenizer has no token %s", name) end
     return id
   end)
+  say_quantised(folder, options.type)
   check.status(C.tain_model_save(m, folder, types.values[options.type], wanted == "transformers",
     options.shard))
+end
+
+--- Counts the matrices that are stored in some way; embeddings are none.
+---
+--- @param storage string such as "int4"
+--- @return integer
+function Model:matrices(storage)
+  local m = handle("matrices", self)
+  return tonumber(check.status(C.tain_model_matrices(m, check.enum("matrices", "storage", storage, types))))
 end
 
 --- Takes the weights of another folder or file with the same names.

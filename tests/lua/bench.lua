@@ -58,6 +58,7 @@ local function operations(name, given)
 end
 
 near(try("matmul", { m = 5, n = 12, k = 16 }), 2 * 5 * 12 * 16)
+near(try("matmul", { m = 5, n = 12, k = 32, storage = "int4" }), 2 * 5 * 12 * 32)
 near(try("matmul", { m = 4, n = 8, k = 16, storage = "f16" }), 2 * 4 * 8 * 16)
 local forward, both = try("attention", { heads = 2, tokens = 8, size = 16 })
 near(forward, 4 * 2 * 16 * 36)   -- 1 + 2 + … + 8 pairs

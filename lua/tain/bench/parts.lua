@@ -8,11 +8,11 @@ local tensor = require "tain.tensor"
 local C = ffi.C
 local parts = {}
 
---- Bytes of a number, by how it is stored.
-parts.bytes = { f32 = 4, f16 = 2, bf16 = 2 }
+--- Bytes of a number, by how it is stored; in blocks of 32 there is a scale as well.
+parts.bytes = { f32 = 4, f16 = 2, bf16 = 2, int8 = 8.5 / 8, int4 = 4.5 / 8 }
 
 --- The option of that name.
-parts.storage = { "choice", choices = { "f32", "f16", "bf16" }, default = "f32",
+parts.storage = { "choice", choices = { "f32", "f16", "bf16", "int8", "int4" }, default = "f32",
   help = "how the matrix is stored" }
 
 --- An option that is a size.
