@@ -556,16 +556,52 @@ int weights_random(struct weights *w, uint64_t seed)
 
 /* ---- Writing, piece by piece ---- */
 
-static enum st_type type_in_file(const struct weight *n, enum st_type asked)
-{
-    static const enum st_type types[] = { ST_F32, ST_F16, ST_BF16 };
+/* All weights as one type; or, with ST_OTHER, each as it is stored, and what is f32 as `floats`. */
+struct form {
+    enum st_type type, floats;
+};
 
-    return asked == ST_OTHER ? types[n->tensor->type] : asked;
+static enum st_type type_in_file(const struct weight *n, const struct form *form)
+{
+    const enum st_type types[] = { form->floats, ST_F16, ST_BF16 };
+
+    return form->type == ST_OTHER ? types[n->tensor->type] : form->type;
 }
 
-static bool saved_in_blocks(const struct weight *n, enum st_type asked)
+static bool saved_in_blocks(const struct weight *n, const struct form *form)
 {
-    return asked == ST_OTHER && type_blocks(n->tensor->type);
+    return form->type == ST_OTHER && type_blocks(n->tensor->type);
+}
+
+/* The shortest type that holds every number of the weights that are f32: mostly they were 16-bit in the file
+ * that they came from. One for all, so that none begins where its type may not. */
+static int find_floats(const struct weights *w, enum st_type *type)
+{
+    bool halves = true, brains = true;
+    int status = 0;
+
+    for (int i = 0; i < w->count && !status && (halves || brains); i++) {
+        const struct weight *n = w->list[i];
+        struct piece p;
+
+        if (n->tensor->type != TAIN_F32)
+            continue;
+        status = piece_open(&p, n);
+        for (int64_t r = 0, some = piece_rows(n); r < n->shape[0] && !status; r += some) {
+            tain_tensor *view;
+            some = n->shape[0] - r < some ? n->shape[0] - r : some;
+            view = view_part(n->tensor, 0, r, some);
+            status = view ? tain_tensor_read(view, p.values, some * wide(n)) : tain_error_status();
+            for (int64_t k = 0; k < some * wide(n) && !status; k++) {
+                halves &= f16_to_f32(f32_to_f16(p.values[k])) == p.values[k];
+                brains &= bf16_to_f32(f32_to_bf16(p.values[k])) == p.values[k];
+            }
+            tensor_unref(view);
+        }
+        piece_close(&p);
+    }
+    *type = brains ? ST_BF16 : halves ? ST_F16 : ST_F32;
+    return status;
 }
 
 /* Floats as the file has them, in place: no type is wider. */
@@ -603,9 +639,9 @@ static int put_blocks(struct st_out *out, tain_tensor *rows, bool scales, struct
 
 /* The rows of one of the file's tensors. */
 static int save_rows(struct weights *w, struct st_out *out, const struct weight *n, int part, int64_t first, int64_t rows,
-                     enum st_type asked, bool scales, struct piece *p)
+                     const struct form *form, bool scales, struct piece *p)
 {
-    enum st_type type = type_in_file(n, saved_in_blocks(n, asked) ? ST_F32 : asked);
+    enum st_type type = saved_in_blocks(n, form) ? ST_OTHER : type_in_file(n, form);
     int64_t some = piece_rows(n);
     int status = 0;
 
@@ -620,7 +656,7 @@ static int save_rows(struct weights *w, struct st_out *out, const struct weight 
         some = rows - r < some ? rows - r : some;
         if (!(view = view_part(n->tensor, 0, first + r, some)))
             return tain_error_status();
-        if (saved_in_blocks(n, asked))
+        if (saved_in_blocks(n, form))
             status = put_blocks(out, view, scales, p);
         else if (!(status = tain_tensor_read(view, p->values, some * wide(n))) &&
                  !(status = convert(n, part, type, p->values, some * wide(n))))
@@ -631,7 +667,7 @@ static int save_rows(struct weights *w, struct st_out *out, const struct weight 
 }
 
 /* What the file will hold; names are put into `texts`, of as many as there can be. */
-static int list_tensors(const struct weights *w, enum st_type asked, bool other, struct st_tensor *list, char (*texts)[288])
+static int list_tensors(const struct weights *w, const struct form *form, bool other, struct st_tensor *list, char (*texts)[288])
 {
     struct weight_alias a;
     int at = 0;
@@ -639,7 +675,7 @@ static int list_tensors(const struct weights *w, enum st_type asked, bool other,
     for (int i = 0; i < w->count; i++)
         for (int p = 0; p < w->list[i]->part_count; p++) {
             const struct weight *n = w->list[i];
-            bool blocks = saved_in_blocks(n, asked);
+            bool blocks = saved_in_blocks(n, form);
             alias_of(w, n, p, other, &a);
             for (int k = 0; k < a.count * (1 + blocks); k++, at++) {
                 struct st_tensor *t = &list[at];
@@ -652,7 +688,7 @@ static int list_tensors(const struct weights *w, enum st_type asked, bool other,
                     blocks_entry(t, n->tensor->type, k % 2, shape);
                 } else {
                     snprintf(texts[at], sizeof(*texts), "%s", name);
-                    t->type = type_in_file(n, asked);
+                    t->type = type_in_file(n, form);
                     t->rank = rank;
                     memcpy(t->shape, shape, sizeof(shape));
                 }
@@ -663,6 +699,7 @@ static int list_tensors(const struct weights *w, enum st_type asked, bool other,
 
 int weights_save(struct weights *w, const char *folder, enum st_type type, bool other, int64_t shard)
 {
+    struct form form = { type, ST_F32 };
     char (*texts)[288];
     struct st_tensor *list;
     struct st_out *out = NULL;
@@ -670,6 +707,8 @@ int weights_save(struct weights *w, const char *folder, enum st_type type, bool 
 
     if (other && !w->rename)
         return fail(TAIN_EINVAL, "save: there is no other layout of this model");
+    if (type == ST_OTHER && (status = find_floats(w, &form.floats)))
+        return status;
     for (int i = 0; i < w->count; i++)
         count += w->list[i]->part_count * WEIGHT_PARTS * 2;
     texts = base_alloc((size_t)count, sizeof(*texts));
@@ -679,7 +718,7 @@ int weights_save(struct weights *w, const char *folder, enum st_type type, bool 
         free(list);
         return TAIN_ENOMEM;
     }
-    count = list_tensors(w, type, other, list, texts);
+    count = list_tensors(w, &form, other, list, texts);
     out = st_begin(folder, list, count, shard);
     if (!out)
         status = tain_error_status();
@@ -690,11 +729,11 @@ int weights_save(struct weights *w, const char *folder, enum st_type type, bool 
         status = piece_open(&piece, n);
         for (int p = 0; p < n->part_count && !status; p++) {
             struct weight_alias a;
-            bool blocks = saved_in_blocks(n, type);
+            bool blocks = saved_in_blocks(n, &form);
             alias_of(w, n, p, other, &a);
             for (int k = 0; k < a.count * (1 + blocks) && !status; k++) {
                 int64_t rows = n->parts[p].rows / a.count;
-                status = save_rows(w, out, n, p, n->parts[p].row + (blocks ? k / 2 : k) * rows, rows, type, k % 2 == 1, &piece);
+                status = save_rows(w, out, n, p, n->parts[p].row + (blocks ? k / 2 : k) * rows, rows, &form, k % 2 == 1, &piece);
             }
         }
         piece_close(&piece);

@@ -79,7 +79,7 @@ int weights_load(struct weights *w, const struct st_file *f, tain_type storage);
 int weights_reload(struct weights *w, const struct st_file *f);
 int weights_random(struct weights *w, uint64_t seed);
 /* In files of at most `shard` bytes, or larger ones that hold one tensor; in the other layout if asked.
- * ST_OTHER writes each as it is stored; blocks as NAME.int8 (I8) or NAME.int4 (U8, two a byte, the first in
+ * ST_OTHER writes each as it is stored, f32 in 16 bits if that changes no number; blocks as NAME.int8 (I8) or NAME.int4 (U8, two a byte, the first in
  * the lower bits) and NAME.scales (F16, one for 32 numbers of a row). */
 int weights_save(struct weights *w, const char *folder, enum st_type type, bool other, int64_t shard);
 void weights_close(struct weights *w);

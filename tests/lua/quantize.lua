@@ -73,6 +73,23 @@ for storage, bits in pairs { int8 = 8, int4 = 4 } do
   model:free()
 end
 
+-- From shards in bf16, where the rest stays bf16, and from the layout of transformers.
+do
+  local whole = tain.load(recipe.model)
+  whole:save(folder .. "/shards", { type = "bf16", shard = 50000 })
+  whole:free()
+  for name, from in pairs { shards = folder .. "/shards", port = "tests/golden/janus_hf" } do
+    local out = folder .. "/from_" .. name
+    local said, code = sh(("$tain quantize %s --type int4 --out %s"):format(from, out))
+    t.that(code == 0, said)
+    local model, loaded = tain.load(out), tain.load(from, { storage = "int4" })
+    t.that(model:matrices "int4" > 0 and model:matrices(name == "shards" and "bf16" or "f16") > 0)
+    t.equal(says(model), says(loaded))
+    model:free()
+    loaded:free()
+  end
+end
+
 -- What is not right is said, and nothing is written.
 refused(recipe.model .. " --type int3 --out " .. folder .. "/x", 2, "--type must be one of int8, int4")
 refused(recipe.model .. " --type int8", 2, "--out")
