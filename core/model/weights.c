@@ -177,7 +177,7 @@ static bool halved(const struct weight *n, tain_type storage)
     return storage != TAIN_F32 && (n->kind == WEIGHT_MATRIX || n->kind == WEIGHT_TABLE) && n->shape[1] % 8 == 0;
 }
 
-static int place(struct weights *w, tain_type storage)
+int weights_place(struct weights *w, tain_type storage)
 {
     int64_t used = ARENA;
 
@@ -297,7 +297,7 @@ static int read_part(const struct st_file *f, const struct weight *n, int part, 
 
 int weights_load(struct weights *w, const struct st_file *f, tain_type storage)
 {
-    int status = place(w, storage);
+    int status = weights_place(w, storage);
 
     return status ? status : weights_reload(w, f);
 }
@@ -344,7 +344,7 @@ static uint64_t mix(uint64_t *state) /* splitmix64 */
 
 int weights_random(struct weights *w, uint64_t seed)
 {
-    int status = place(w, TAIN_F32);
+    int status = weights_place(w, TAIN_F32);
 
     for (int i = 0; i < w->count && !status; i++) {
         struct weight *n = w->list[i];

@@ -70,6 +70,9 @@ struct weight *weight_declare_parts(struct weights *w, tain_tensor **slot, enum 
 struct weight *weight_declare_conv(struct weights *w, tain_tensor **slot, float spread, int64_t out, int64_t in, int64_t size,
                                    const char *format, ...) __attribute__((format(printf, 7, 8)));
 
+/* Makes room for every weight on the device, without values. */
+int weights_place(struct weights *w, tain_type storage);
+
 /* The file may have either layout. */
 int weights_load(struct weights *w, const struct st_file *f, tain_type storage);
 /* The same into weights that are there already; stored as they are. */
