@@ -97,6 +97,14 @@ int64_t tain_device_memory(tain_device *device, bool peak);
 /// @param device an open device
 void tain_device_reset_peak(tain_device *device);
 
+/// Makes the device count instead of compute: memory is counted and not taken, work is checked and not
+/// done, and what is read is zero. Models are then loaded without their weights. So the program itself
+/// tells how much memory it would need for anything.
+///
+/// @param device an open device on which nothing was made yet
+/// @return status
+tain_status tain_device_plan(tain_device *device);
+
 /// Refuses device memory beyond a limit.
 ///
 /// @param device an open device

@@ -16,6 +16,7 @@ local opt = tain.options(tain.shared("seed", {
   heldout = { "integer", default = 160, min = 1, help = "prompts to be measured on" },
   images  = { "integer", default = 4, min = 1, max = 4095, help = "candidates a prompt" },
   epochs  = { "integer", default = 4, min = 1 },
+  batch   = { "integer", default = 16, min = 1, help = "images a step" },
   lr      = { "number", default = 2e-4, min = 0 },
 }))
 
@@ -35,7 +36,7 @@ say("2. It draws %d candidates for each of %d other prompts, accepts or rejects 
 say("   and trains on those it accepts. Before epoch 3 it tries again what it rejected altogether.")
 local result = tain.improve(model, run, {
   method = tain.method.sft(), prompts = prompts.sample(opt.count, "train", opt.seed), images = opt.images,
-  epochs = opt.epochs, lr = opt.lr, seed = opt.seed, watch = watch,
+  epochs = opt.epochs, batch = opt.batch, lr = opt.lr, seed = opt.seed, watch = watch,
   replay = function(state) return state.epoch == 3 end,
 })
 

@@ -16,7 +16,7 @@ local opt = tain.options {
 
 -- ---- What happened in the run ----
 
-local by_prompt, order, candidates, pairs_of = {}, {}, {}, {}
+local by_prompt, order, candidates = {}, {}, {}
 for _, event in ipairs(tain.jsonl(opt.run .. "/events.jsonl", { "kind" })) do
   if event.kind == "candidate" and event.round == 0 then
     if not by_prompt[event.prompt] then
@@ -25,8 +25,6 @@ for _, event in ipairs(tain.jsonl(opt.run .. "/events.jsonl", { "kind" })) do
     end
     table.insert(by_prompt[event.prompt], event)
     candidates[#candidates + 1] = event
-  elseif event.kind == "pair" and event.round == 0 then
-    pairs_of[#pairs_of + 1] = event
   end
 end
 if #candidates == 0 then error(opt.run .. " has no candidates: make it with tain recipes/steps.lua", 0) end

@@ -166,7 +166,7 @@ stage("Drawing again", "The same prompts at the same seeds, by the model as it i
   .. "to picture is what training did, not chance.")
 local again = tain.judge(model, items, { images = opt.images, seed = opt.seed, label = "drawing" })
 for i, each in ipairs(again) do
-  show(judged[i], function(one) return "before" end)
+  show(judged[i], function() return "before" end)
   show(each, function(one) return said[one.verdict] end)
 end
 local now = accepted(again)

@@ -50,6 +50,14 @@ char *base_format(const char *format, ...) __attribute__((format(printf, 1, 2)))
 static inline bool mul_ok(size_t a, size_t b, size_t *out) { return !__builtin_mul_overflow(a, b, out); }
 static inline bool add_ok(size_t a, size_t b, size_t *out) { return !__builtin_add_overflow(a, b, out); }
 
+/* ---- Faults on request (fault.c) ---- */
+
+/* A full disk, a sync that fails, a folder that may not be written, device memory that is refused, a device
+ * that is lost: whoever makes such a call asks first whether it shall fail as the system would. */
+enum fault { FAULT_DISK, FAULT_SYNC, FAULT_OPEN, FAULT_MEMORY, FAULT_DEVICE, FAULT_KINDS };
+bool base_fault(enum fault kind);
+int base_faults_open(void); /* reads TAIN_FAULT */
+
 /* ---- Time and interruption (clock.c) ---- */
 
 double base_seconds(void); /* monotonic */

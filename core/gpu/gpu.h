@@ -14,13 +14,6 @@
 
 struct gpu;
 
-/* What may go wrong with a device at any moment goes through these, so that a test can make it go wrong:
- * true, and the call is answered as a driver would. Taking memory fails for want of it, submitting because
- * the device was lost. (command.c) */
-extern struct gpu_faults {
-    bool (*no_memory)(void), (*lost)(void);
-} gpu_faults;
-
 /* What the rest of tain may know of a device. */
 struct gpu_info {
     char name[256];        /* "llvmpipe (LLVM 15.0.6, 256 bits)" */
@@ -47,6 +40,11 @@ int gpu_describe(int index, struct gpu_info *info);
 struct gpu *gpu_open(const char *which);
 void gpu_close(struct gpu *g);
 const struct gpu_info *gpu_info(const struct gpu *g);
+
+/* From now on memory is counted but not taken, and work is checked but not done; what is read is zero. So
+ * the program itself tells what it would need. Only before anything was made. (memory.c) */
+int gpu_plan(struct gpu *g);
+bool gpu_plans(const struct gpu *g);
 
 /* ---- Memory (memory.c) ---- */
 

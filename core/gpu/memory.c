@@ -160,6 +160,8 @@ static struct gpu_block *block_try(struct gpu *g, uint64_t bytes)
         return NULL;
     b->bytes = bytes;
     b->id = ++g->next_block;
+    if (g->plan)
+        goto counted;
     result = vkCreateBuffer(g->device, &info, NULL, &b->buffer);
     if (result)
         goto refused;
@@ -171,8 +173,8 @@ static struct gpu_block *block_try(struct gpu *g, uint64_t bytes)
         type = vk_memory_type(g, need.memoryTypeBits, 0);
     alloc.allocationSize = need.size;
     alloc.memoryTypeIndex = (uint32_t)(type < 0 ? 0 : type);
-    result = gpu_faults.no_memory() ? VK_ERROR_OUT_OF_DEVICE_MEMORY
-                                    : vkAllocateMemory(g->device, &alloc, NULL, &b->memory);
+    result = base_fault(FAULT_MEMORY) ? VK_ERROR_OUT_OF_DEVICE_MEMORY
+                                      : vkAllocateMemory(g->device, &alloc, NULL, &b->memory);
     if (result)
         goto refused;
     result = vkBindBufferMemory(g->device, b->buffer, b->memory, 0);
@@ -185,6 +187,7 @@ static struct gpu_block *block_try(struct gpu *g, uint64_t bytes)
             goto refused;
         b->mapped = mapped;
     }
+counted:
     b->nodes = base_alloc(1, sizeof(struct node));
     if (!b->nodes)
         goto failed;
@@ -241,6 +244,19 @@ static struct node *find_fit(struct gpu *g, uint64_t bytes)
         if (g->bins[b])
             return g->bins[b];
     return NULL;
+}
+
+int gpu_plan(struct gpu *g)
+{
+    if (g->blocks)
+        return fail(TAIN_EINVAL, "plan: there are tensors on the device already");
+    g->plan = true;
+    return 0;
+}
+
+bool gpu_plans(const struct gpu *g)
+{
+    return g->plan;
 }
 
 int gpu_alloc(struct gpu *g, uint64_t bytes, struct gpu_range *range)

@@ -6,7 +6,6 @@
 #define TAIN_HOST_H
 
 #include <lua.h>
-#include <stdbool.h>
 #include <stddef.h>
 
 #define TAIN_VERSION "0.1.0"
@@ -36,9 +35,6 @@ int host_signals_latest(void); /* which one came last; 0 for none */
 /* Goes on after a signal as if none had come. From now on, Lua that reaches no safe point is stopped
  * after so many seconds. */
 void host_signals_forget(double seconds);
-
-/* Makes things go wrong as TAIN_FAULT says. False, after a sentence, if it says nothing sensible. (fault.c) */
-bool host_faults_open(void);
 
 /* Adds a line editor to the table on the stack's top. (edit.c) */
 void host_edit_open(lua_State *L);

@@ -5,6 +5,8 @@
  */
 #include "host/host.h"
 
+#include "base/base.h"
+
 #include <lauxlib.h>
 #include <lualib.h>
 #include <stdio.h>
@@ -45,8 +47,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "tain: out of memory\n");
         return 1;
     }
-    if (!host_faults_open())
+    if (base_faults_open()) {
+        fprintf(stderr, "tain: %s\n", tain_error());
         return 2;
+    }
     host_signals_open(L);
     if (lua_cpcall(L, run, &a)) {
         const char *message = lua_tostring(L, -1);

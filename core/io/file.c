@@ -23,10 +23,34 @@ struct file_out {
     bool synced, failed;
 };
 
+/* What a call gives that fails as a test asks for. */
+static int refused(int error)
+{
+    errno = error;
+    return -1;
+}
+
 /* open(2) is variadic, which a function pointer of three arguments may not be on every machine. */
 static int system_open(const char *path, int flags, mode_t mode)
 {
+    if ((flags & O_ACCMODE) != O_RDONLY && base_fault(FAULT_OPEN))
+        return refused(EROFS);
     return open(path, flags, mode);
+}
+
+static ssize_t system_pwrite(int fd, const void *bytes, size_t count, off_t at)
+{
+    return base_fault(FAULT_DISK) ? refused(ENOSPC) : pwrite(fd, bytes, count, at);
+}
+
+static int system_fsync(int fd)
+{
+    return base_fault(FAULT_SYNC) ? refused(EIO) : fsync(fd);
+}
+
+static int system_fdatasync(int fd)
+{
+    return base_fault(FAULT_SYNC) ? refused(EIO) : fdatasync(fd);
 }
 
 struct io_calls io_calls = {
@@ -35,9 +59,9 @@ struct io_calls io_calls = {
     .fstat     = fstat,
     .stat      = stat,
     .pread     = pread,
-    .pwrite    = pwrite,
-    .fsync     = fsync,
-    .fdatasync = fdatasync,
+    .pwrite    = system_pwrite,
+    .fsync     = system_fsync,
+    .fdatasync = system_fdatasync,
     .ftruncate = ftruncate,
     .flock     = flock,
     .rename    = rename,

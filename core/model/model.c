@@ -159,9 +159,13 @@ tain_model *tain_model_load(tain_device *device, const char *folder, tain_type s
     REQUIRE_OR_NULL(folder_exists(folder), "load: there is no folder %s", folder);
     if (!(m = open_folder(device, folder)))
         return NULL;
-    f = st_open(folder);
-    status = f ? weights_load(&m->j.weights, f, storage) : tain_error_status();
-    st_close(f);
+    if (gpu_plans(device->gpu)) {
+        status = weights_place(&m->j.weights, storage, TAIN_BF16);
+    } else {
+        f = st_open(folder);
+        status = f ? weights_load(&m->j.weights, f, storage) : tain_error_status();
+        st_close(f);
+    }
     if (status) {
         tain_model_free(m);
         return NULL;

@@ -190,7 +190,7 @@ static tain_type stored(const struct weight *n, tain_type storage, tain_type hal
     return (n->kind == WEIGHT_MATRIX || n->kind == WEIGHT_TABLE) && n->shape[1] % 8 == 0 ? storage : TAIN_F32;
 }
 
-static int place(struct weights *w, tain_type storage, tain_type half)
+int weights_place(struct weights *w, tain_type storage, tain_type half)
 {
     int64_t used = ARENA;
 
@@ -492,7 +492,7 @@ static tain_type half_of(const struct weights *w, const struct st_file *f)
 
 int weights_load(struct weights *w, const struct st_file *f, tain_type storage)
 {
-    int status = place(w, storage, half_of(w, f));
+    int status = weights_place(w, storage, half_of(w, f));
 
     return status ? status : weights_reload(w, f);
 }
@@ -525,7 +525,7 @@ static uint64_t mix(uint64_t *state) /* splitmix64 */
 
 int weights_random(struct weights *w, uint64_t seed)
 {
-    int status = place(w, TAIN_F32, TAIN_F32);
+    int status = weights_place(w, TAIN_F32, TAIN_F32);
 
     for (int i = 0; i < w->count && !status; i++) {
         struct weight *n = w->list[i];

@@ -71,6 +71,10 @@ struct weight *weight_declare_parts(struct weights *w, tain_tensor **slot, enum 
 struct weight *weight_declare_conv(struct weights *w, tain_tensor **slot, float spread, int64_t out, int64_t in, int64_t size,
                                    const char *format, ...) __attribute__((format(printf, 7, 8)));
 
+/* Makes room for every weight on the device, without values. `half` is how matrices are stored that could
+ * not be stored as int8 or int4. */
+int weights_place(struct weights *w, tain_type storage, tain_type half);
+
 /* The file may have either layout. Storage int8 or int4 is for the weights that may have it and whose
  * sizes allow it: rows of a multiple of 32, parts of a multiple of 4 rows. Other matrices and tables are
  * then bf16 if the file's are, or else f16. At most PIECE numbers are on the host at a time. */

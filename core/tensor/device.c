@@ -86,6 +86,12 @@ void tain_device_reset_peak(tain_device *device)
         gpu_reset_peak(device->gpu);
 }
 
+tain_status tain_device_plan(tain_device *device)
+{
+    REQUIRE(device, "plan: device is missing");
+    return gpu_plan(device->gpu);
+}
+
 tain_status tain_device_limit(tain_device *device, int64_t bytes)
 {
     REQUIRE(device, "limit: device is missing");

@@ -17,6 +17,7 @@ function device.handle()
   if not opened then
     local handle = check.made(C.tain_device_open(settings.device))
     opened = own.keep(own.adopt({}, handle, C.tain_device_free, "device"))
+    if settings.max_memory then check.status(C.tain_device_limit(handle, settings.max_memory)) end
   end
   return (own.handle(opened))
 end

@@ -17,6 +17,7 @@ local main = {}
 main.options = {
   device = { "string", help = "which device: its number or part of its name (see tain devices)" },
   json = { "boolean", help = "log lines are JSON" },
+  ["max-memory"] = { "string", help = "device memory to take at most: 6G, 800M; what passes it is refused" },
   quiet = { "boolean", help = "no log lines and no progress" },
   sandbox = { "boolean", help = "recipes without ffi, io, os and bytecode" },
   debug = { "boolean", help = "errors with a traceback" },
@@ -25,6 +26,15 @@ main.options = {
 local function usage(message, ...)
   io.stderr:write("tain: ", message:format(...), "\n")
   return 2
+end
+
+local units = { [""] = 1, k = 2 ^ 10, m = 2 ^ 20, g = 2 ^ 30, t = 2 ^ 40 }
+
+-- Bytes of "6G", "6GiB" or "800M"; nil of anything else.
+local function size_of(text)
+  local number, unit = text:lower():match "^([%d.]+)%s*([kmgt]?)i?b?$"
+  number = tonumber(number)
+  return number and number > 0 and math.floor(number * units[unit]) or nil
 end
 
 -- Takes the host's options out of the arguments.
@@ -48,7 +58,11 @@ local function take_options(arguments)
         value = arguments[i]
       end
       if not value then return nil, "--" .. name .. " needs a value" end
-      settings[name] = value
+      if name == "max-memory" then
+        value = size_of(value)
+        if not value then return nil, "--max-memory takes a size such as 6G or 800M, not " .. arguments[i] end
+      end
+      settings[name:gsub("%-", "_")] = value
     end
     i = i + 1
   end

@@ -10,7 +10,6 @@ local files = require "tain.files"
 local help = require "tain.help"
 local host = require "tain.host"
 local progress = require "tain.progress"
-local settings = require "tain.settings"
 local terminal = require "tain.terminal"
 
 local repl = {}

@@ -4,6 +4,7 @@
 
 return {
   device = nil,      -- string: index or part of a name
+  max_memory = nil,  -- bytes of device memory at most
   json = false,      -- log lines as JSON
   quiet = false,     -- no progress, no log lines on the terminal
   sandbox = false,

@@ -21,7 +21,7 @@ local function pictures(rng, count)
   local list = {}
   for i = 1, count do
     local crowd = {}
-    for layer = 1, i % 4 == 0 and 1 or 1 + i % 4 do
+    for _ = 1, i % 4 == 0 and 1 or 1 + i % 4 do
       local _, objects = world.example(rng, rng:pick(shown), "train")
       for _, object in ipairs(objects) do crowd[#crowd + 1] = object end
     end
