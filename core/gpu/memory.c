@@ -269,7 +269,7 @@ int gpu_alloc(struct gpu *g, uint64_t bytes, struct gpu_range *range)
     bytes = (bytes + 15 + ALIGN) / ALIGN * ALIGN;
     /* TAIN_UNPOOLED: everything in a block of its own, so that the validation layer, which knows
      * bindings and not ranges, sees which tensors a dispatch touches. */
-    if (bytes > BLOCK_BYTES / 2 || getenv("TAIN_UNPOOLED")) {
+    if (bytes > BLOCK_BYTES / 2 || g->whole) {
         n = find_own(g, bytes);
         if (!n) {
             struct gpu_block *b = block_make(g, bytes);

@@ -128,6 +128,20 @@ for c in ("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"):gm
   digits[#digits + 1] = c
 end
 
+--- Writes a folder under another name, PATH.part, makes it durable, and only then gives it its own.
+---
+--- @param path string
+--- @param save function of the folder to write into
+function files.write_folder(path, save)
+  local part = path .. ".part"
+  if files.folder_exists(part) then files.remove_folder(part) end
+  files.make_folder(part)
+  save(part)
+  files.settle(part)
+  if files.folder_exists(path) then files.remove_folder(path) end
+  files.rename(part, path)
+end
+
 --- @param text string
 --- @return string
 function files.base64(text)

@@ -431,17 +431,11 @@ end
 
 local function folder_of(step) return "checkpoint-" .. step end
 
--- Writes a folder under another name, makes it durable, and only then gives it its own.
 local function write_folder(self, name, state, save)
-  local folder = self.folder .. "/" .. name
-  local part = folder .. ".part"
-  if files.folder_exists(part) then files.remove_folder(part) end
-  files.make_folder(part)
-  save(part)
-  files.write(part .. "/state.json", json.encode(state) .. "\n")
-  files.settle(part)
-  if files.folder_exists(folder) then files.remove_folder(folder) end
-  files.rename(part, folder)
+  files.write_folder(self.folder .. "/" .. name, function(part)
+    save(part)
+    files.write(part .. "/state.json", json.encode(state) .. "\n")
+  end)
 end
 
 -- Removes checkpoints but the newest, and what a killed process left half written.

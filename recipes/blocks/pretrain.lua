@@ -50,7 +50,10 @@ local function stage(name, model, weights, hidden, steps, rate, step)
   local matrices = hidden and muon.new(model:parameters(hidden))
   local optimizer = tain.adamw(model:parameters(weights, hidden), { betas = { 0.9, 0.98 }, decay = 0.01, clip = 1 })
   local from = 0
-  files.make_folder(folder)
+  -- Killed after the old checkpoint was gone and before the new one had its name: it is whole.
+  if not files.folder_exists(folder) and files.exists(folder .. ".part/state.json") then
+    files.rename(folder .. ".part", folder)
+  end
   if files.exists(folder .. "/state.json") then
     from = tain.json.decode(files.read(folder .. "/state.json")).step
     model:restore(folder)
@@ -66,12 +69,12 @@ local function stage(name, model, weights, hidden, steps, rate, step)
     if n % 10 == 0 then row.stage, row.step = name, n; curve(row) end
     local stop = tain.interrupted()
     if n % opt.every == 0 or n == steps or stop then
-      -- The state comes last: a checkpoint that was cut short is not used.
-      if files.exists(folder .. "/state.json") then files.remove(folder .. "/state.json") end
-      model:save(folder)
-      optimizer:save(folder .. "/optimizer.safetensors")
-      if matrices then matrices:save(folder .. "/momentum.f32") end
-      files.write(folder .. "/state.json", tain.json.encode { step = n })
+      files.write_folder(folder, function(part)
+        model:save(part)
+        optimizer:save(part .. "/optimizer.safetensors")
+        if matrices then matrices:save(part .. "/momentum.f32") end
+        files.write(part .. "/state.json", tain.json.encode { step = n })   -- last: with it, all is there
+      end)
     end
     if stop then error("interrupted at step " .. n .. "; --resume goes on from there", 0) end
   end

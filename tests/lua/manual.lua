@@ -110,6 +110,11 @@ local function check_command(line, at)
     end
     return
   end
+  local word = line:match "^tain (%l+)[ ,]" or line:match "^tain (%l+)$"
+  if word then
+    t.that(recipe.sh("$tain help"):find("\ntain " .. word .. " ", 1, true),
+      ("manual.md:%d: there is no tain %s"):format(at, word))
+  end
   local target = line:match "^make ([%w-]+)"
   if target then
     local makefile = assert(io.open "Makefile"):read "*a"

@@ -13,12 +13,19 @@ local function size(bytes)
   return bytes >= 2 ^ 20 and ("%.0f MiB"):format(bytes / 2 ^ 20) or ("%.0f KiB"):format(bytes / 2 ^ 10)
 end
 
--- What may be taken: what the user allows, else what the device says it has.
+-- What may be taken: what the user allows, else what the device says it has. A CPU driver takes the
+-- machine's memory, and some say a size that has nothing to do with it.
 local function room()
   if settings.max_memory then return settings.max_memory, "--max-memory" end
   local most, name = 0, nil
   for _, one in ipairs(device.list()) do
     if device.device():find(one.name, 1, true) then most, name = one.memory, one.name end
+    if name == one.name and one.kind == "cpu" then
+      local file = io.open("/proc/meminfo", "rb")
+      local total = file and file:read("*a"):match "MemTotal:%s*(%d+) kB"
+      if file then file:close() end
+      if total then most, name = total * 1024, "the machine" end
+    end
   end
   return most, name
 end
