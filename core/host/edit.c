@@ -21,6 +21,7 @@
 #include <wchar.h>
 
 #define HISTORY 2000 /* lines */
+#define CONTROL_D 4
 
 static struct {
     EditLine *line;
@@ -58,8 +59,8 @@ static int next_byte(void)
             el_resize(edit.line);
         } else if (from[0].revents) {
             ssize_t n = read(STDIN_FILENO, &byte, 1);
-            if (n == 1)
-                return byte;
+            if (n == 1) /* NUL: a Ctrl-D typed while the terminal was not ours, as it reads in a raw one */
+                return byte ? byte : CONTROL_D;
             if (n == 0 || errno != EINTR)
                 return -1;
         }

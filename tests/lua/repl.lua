@@ -156,7 +156,9 @@ for _, loop in ipairs { "while true do end", "while true do kept = kept + 0 end"
   end
 end
 
--- Ctrl-D; the history of this session is the next one's beginning.
+-- Ctrl-D, typed while a statement still runs; the history of this session is the next one's beginning.
+p:send "local over = os.clock() + 0.5; while os.clock() < over do end\r"
+p:listen(0.2)
 p:send "\4"
 t.equal(p:close(), 0)
 local file = assert(io.open(folder .. "/home/.local/state/tain/history"))
@@ -171,7 +173,7 @@ p:send "\27[A\r"
 p:listen(0.5)
 p:send "'first of this'\r"
 p:expect "first of this\"\r\n"
-p:send "\16\16\r"   -- Ctrl-P twice
+p:send "\16\16\16\r"   -- Ctrl-P three times
 p:expect "kept:sum():item()"
 p:send "exit\r"
 t.equal(p:close(), 0)
