@@ -3,13 +3,14 @@
 --- (pretrain), SFT, DPO, and both with curriculum replay (C-SFT, C-DPO).
 ---
 ---     tain recipes/paper.lua --out runs/paper
----     tain recipes/paper.lua --out /tmp/paper --quick
+---     tain recipes/paper.lua --out runs/quick --quick
 ---
---- Prints three tables by category with counts and 95 % intervals, and: whose fault rejected images
---- are; discarded prompts recovered when both halves have improved, or only one; whether a category
---- gains more the wider its gap was; the learning dynamics, with gradients of the model itself. All
---- of it is in OUT/paper.json too, and every training run under OUT has a report of its own. It goes
---- on where it was stopped with --resume.
+--- Candidates are drawn with --guidance, held-out prompts without, so that what guidance adds counts as
+--- something to be learnt. Prints three tables by category with counts and 95 % intervals, and: whose
+--- fault rejected images are; discarded prompts recovered when both halves have improved, or only one;
+--- whether a category gains more the wider its gap was; the learning dynamics, with gradients of the
+--- model itself. All of it is in OUT/paper.json too, and every training run under OUT has a report of
+--- its own. It goes on where it was stopped with --resume.
 
 local tain = require("tain").api "1"
 
@@ -19,6 +20,7 @@ local opt = tain.options(tain.shared("model images guidance batch rules", {
   seeds    = { "integer", default = 3, min = 1, help = "how many times, with seeds 1, 2, …" },
   count    = { "integer", default = 800, min = 1, help = "prompts to learn from" },
   heldout  = { "integer", default = 480, min = 1, help = "held-out prompts, one image each" },
+  heldout_guidance = { "number", default = 1, min = 0, help = "guidance of their images; 1: none" },
   images   = { "integer", default = 4, min = 2, max = 4095, help = "candidates a prompt" },
   epochs   = { "integer", default = 4, min = 1 },
   replay   = { "integers", default = { 3 }, min = 1, help = "epochs that begin by trying again" },

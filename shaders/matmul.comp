@@ -29,7 +29,8 @@ layout(constant_id = 4) const uint TB = 0;     // B is stored [N][K]
 layout(constant_id = 5) const uint UNROLL = 1; // steps of four k in the loop body; divides K/4
 layout(constant_id = 6) const uint ADD = 0;
 layout(constant_id = 7) const uint BIAS = 0;
-layout(constant_id = 8) const uint ACTIVATION = 0; // 0 none, 1 silu, 2 gelu (erf), 3 gelu (tanh)
+layout(constant_id = 8) const uint ACTIVATION = 0;
+#include "lib/activation.glsl"
 
 layout(push_constant) uniform Push {
     uint a_at, b_at, bias_at, c_at;
@@ -63,29 +64,7 @@ IN1(1, B);
 const uint NA = (TM + LANES - 1) / LANES;
 
 #ifdef BLOCKS
-#ifdef B_INT8
-const uint WORD = 2; // numbers of a word, as a power of two
-#else
-const uint WORD = 3;
-#endif
-
-// The scales of four rows, in the block that holds column k.
-vec4 block_scales(uvec4 t, uint k)
-{
-    t >>= (k >> 5 & 1u) * 16u;
-    return vec4(unpackHalf2x16(t.x).x, unpackHalf2x16(t.y).x, unpackHalf2x16(t.z).x, unpackHalf2x16(t.w).x);
-}
-
-// The numbers of columns k to k + 3 of one row; k is a multiple of four.
-vec4 block_row(uint w, uint k)
-{
-#ifdef B_INT8
-    return vec4(ivec4(w << 24, w << 16, w << 8, w) >> 24);
-#else
-    w >>= (k & 4u) * 4u;
-    return vec4(ivec4(w << 28, w << 24, w << 20, w << 16) >> 28);
-#endif
-}
+#include "lib/blocks.glsl"
 #elif defined(B_F32)
 float b_one(uint i) // element i of the block
 {
@@ -96,14 +75,7 @@ float b_one(uint i) // element i of the block
 #endif
 }
 #else
-vec2 halves(uint w)
-{
-#ifdef B_BF16
-    return uintBitsToFloat(uvec2(w << 16, w & 0xffff0000u));
-#else
-    return unpackHalf2x16(w);
-#endif
-}
+#include "lib/halves.glsl"
 float b_one(uint i) // i counts 16-bit elements
 {
     vec2 v = halves(GET1U(B, i >> 1));
@@ -126,22 +98,6 @@ vec4 b_four(uint i)
 #endif
 }
 #endif
-
-vec4 activate(vec4 v)
-{
-    if (ACTIVATION == 1)
-        return v / (1.0 + exp(-v));
-    if (ACTIVATION == 2) {
-        vec4 x = abs(v) * 0.7071067812, t = 1.0 / (1.0 + 0.3275911 * x);
-        vec4 s = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t;
-        return 0.5 * v * (1.0 + sign(v) * (1.0 - s * exp(-x * x)));
-    }
-    if (ACTIVATION == 3) {
-        vec4 u = 0.7978845608 * (v + 0.044715 * v * v * v), e = exp(-2.0 * abs(u));
-        return 0.5 * v * (1.0 + sign(u) * (1.0 - e) / (1.0 + e));
-    }
-    return v;
-}
 
 void main()
 {

@@ -1,7 +1,8 @@
 /* matmul.c - products of matrices: the kernel's choice, and matmul.
  *
  * All three orientations that training needs (x W^T, dy W, dy^T x) are one shader with two
- * specialization constants. What cannot be read four at a time goes through its V1 variant.
+ * specialization constants. What cannot be read four at a time goes through its V1 variant. A few rows
+ * times a weight, as in decoding, have a kernel of their own.
  */
 #include "op/matmul.h"
 
@@ -10,7 +11,7 @@
 /* ---- The kernel ---- */
 
 /* One invocation may run 65,535 loop iterations at most on the CPU driver: four k each. */
-enum { K_MOST = 4 * 60000, ROWS_MOST = 32 * 65535, BATCH_MOST = 65535 };
+enum { K_MOST = 4 * 60000, ROWS_MOST = 32 * 65535, BATCH_MOST = 65535, GRID_MOST = 32768 };
 
 static bool by_four(const struct gemm *g)
 {
@@ -41,6 +42,57 @@ static void bind_blocks(const struct gemm *g, int64_t k, struct gpu_bind *number
     scales->offset += skip;
     scales->bytes -= skip;
 }
+
+/* ---- Very few rows ---- */
+
+/* With more rows than these, what is read of a matrix serves enough of them in the kernel for many; and
+ * of blocks a lane holds so much that more rows would not fit into a GPU's registers. */
+enum { GEMV_MOST = 4, GEMV_MOST_BLOCKS = 2 };
+
+/* Columns of the matrix that gemv.comp takes at a time. */
+static int64_t chunk(tain_type type)
+{
+    return type == TAIN_F32 ? 4 : type == TAIN_INT8 ? 16 : type == TAIN_INT4 ? 32 : 8;
+}
+
+static bool few_rows(const struct gemm *g)
+{
+    tain_type type = g->b->type;
+    int64_t lanes = gpu_info(g->c->device->gpu)->lanes, wide = g->K / chunk(type);
+
+    if (g->M > (type_blocks(type) ? GEMV_MOST_BLOCKS : GEMV_MOST) || g->batch > 1 || g->ta || !g->tb || g->K % chunk(type) || (g->a->offset | g->a_pitch) % 4)
+        return false;
+    if (!type_blocks(type) && (g->b->offset | g->b_pitch) % chunk(type))
+        return false;
+    return g->K <= K_MOST && wide >= lanes / 2; /* below, most lanes would have nothing to do */
+}
+
+static int dispatch_few(const struct gemm *g)
+{
+    tain_device *d = g->c->device;
+    const struct gpu_info *info = gpu_info(d->gpu);
+    bool blocks = type_blocks(g->b->type);
+    uint32_t outputs = info->lanes < 8 ? info->lanes : !info->texel && blocks ? 4 : 8, x, y = 1;
+    uint32_t constants[5] = { (uint32_t)g->M, outputs, g->add, g->bias != NULL, g->activation };
+    struct { uint32_t N, K, x_pitch, w_pitch, y_pitch; } p = {
+        (uint32_t)g->N, (uint32_t)g->K, (uint32_t)g->a_pitch, (uint32_t)(blocks ? blocks_pitch(g->b) : g->b_pitch),
+        (uint32_t)g->c_pitch,
+    };
+    struct gpu_bind binds[5] = { tensor_bind(g->a, GPU_READ), tensor_bind(g->b, GPU_READ),
+                                 tensor_bind(g->bias ? g->bias : g->a, GPU_READ), tensor_bind(g->c, GPU_READ_WRITE) };
+
+    if (blocks)
+        bind_blocks(g, 0, &binds[1], &binds[4]);
+    x = (uint32_t)((g->N + outputs - 1) / outputs);
+    if (x > GRID_MOST) {
+        y = (x + GRID_MOST - 1) / GRID_MOST;
+        x = GRID_MOST;
+    }
+    return gpu_dispatch(d->gpu, op_pipeline(d, 0, constants, 5, "gemv.b_%s", type_name(g->b->type)), binds, blocks ? 5 : 4, &p,
+                        sizeof(p), x, y, 1, 2.0 * (double)g->M * (double)g->N * (double)g->K);
+}
+
+/* ---- Many rows ---- */
 
 static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t k, int64_t K, int64_t z, int64_t batch,
                     bool first, bool last)
@@ -104,6 +156,8 @@ int gemm(const struct gemm *g)
         return 0;
     if (!g->K)
         return g->add ? 0 : tensor_zero(g->c);
+    if (few_rows(g))
+        return dispatch_few(g);
     for (int64_t z = 0; z < g->batch && !status; z += BATCH_MOST) {
         int64_t batch = g->batch - z < BATCH_MOST ? g->batch - z : BATCH_MOST;
         for (int64_t m = 0; m < g->M && !status; m += ROWS_MOST / 4) {

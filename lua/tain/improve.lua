@@ -17,7 +17,7 @@ local options_of = {
   prompts = { "table" },
   images = { "integer", default = 8, min = 1 },
   seed = { "integer", default = 1, min = 0 },
-  guidance = { "number", default = 1, min = 0 },
+  guidance = { "number", optional = true, min = 0 },
   epochs = { "integer", default = 4, min = 0 },
   batch = { "integer", default = 64, min = 1 },
   lr = { "number", min = 0 },

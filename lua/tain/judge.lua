@@ -48,7 +48,7 @@ local options_of = {
   images = { "integer", default = 1, min = 1, max = 4095 },
   seed = { "integer", default = 1, min = 0 },
   round = { "integer", default = 0, min = 0, max = 255 },
-  guidance = { "number", default = 1, min = 0 },
+  guidance = { "number", optional = true, min = 0 },
   temperature = { "number", default = 1, min = 1e-6 },
   batch = { "integer", default = 512, min = 1 },
   label = { "string", optional = true },

@@ -24,6 +24,7 @@ local model = {}
 --- @field folder string
 --- @field name string what it was loaded by: the folder, or its name in the cache of Hugging Face
 --- @field question string what it is asked about a picture; {prompt} stands for the prompt
+--- @field guidance number of drawing, where none is asked for: the folder's generation_config.json, or 5
 local Model = {}
 Model.__index = Model
 
@@ -32,15 +33,25 @@ local QUESTION = "Does this image describe {prompt}? If it describes the scene, 
 
 local function handle(fn, self) return check.object(fn, "model", self, "model") end
 
+-- What DeepSeek's own example of drawing has.
+local GUIDANCE = 5
+
+-- A small file of a model's folder; an empty table if there is none.
+local function settings(folder, name)
+  local file = io and io.open(folder .. "/" .. name, "rb")
+  if not file then return {} end
+  local config = json.decode(file:read("*a"))
+  file:close()
+  return type(config) == "table" and config or {}
+end
+
 local function adopt(made, folder, name)
-  local self = setmetatable({ folder = folder, name = name or folder, question = QUESTION }, Model)
+  local self = setmetatable({ folder = folder, name = name or folder, question = QUESTION, guidance = GUIDANCE }, Model)
   own.keep(own.adopt(self, check.made(made), C.tain_model_free, "model"))
-  local file = io and io.open(folder .. "/processor_config.json", "rb")
-  if file then
-    local config = require("tain.json").decode(file:read("*a"))
-    file:close()
-    if type(config) == "table" and type(config.question) == "string" then self.question = config.question end
-  end
+  local question = settings(folder, "processor_config.json").question
+  if type(question) == "string" then self.question = question end
+  local scale = settings(folder, "generation_config.json").guidance_scale
+  if type(scale) == "number" and scale >= 0 and scale <= 1000 then self.guidance = scale end
   return self
 end
 
@@ -297,14 +308,15 @@ local function text_of(prompt) return type(prompt) == "table" and prompt.prompt 
 --- An image depends on its prompt, seed and stream alone: it can be drawn again by itself.
 ---
 --- @param prompts string|string[]
---- @param options? table seed, streams (list, one each; 1, 2, … if nil), guidance, temperature, batch, label
+--- @param options? table seed, streams (list, one each; 1, 2, … if nil), guidance (1: none; the model's
+---   own if nil), temperature, batch, label
 --- @return Image|Image[]
 function Model:generate(prompts, options)
   local m = handle("generate", self)
   options = check.options("generate", options, {
     seed = { "integer", default = 1 },
     streams = { "any", optional = true },
-    guidance = { "number", default = 1, min = 0 },
+    guidance = { "number", default = self.guidance, min = 0 },
     temperature = { "number", default = 1, min = 1e-6 },
     batch = { "integer", default = 256, min = 1 },
     label = { "string", optional = true },

@@ -19,7 +19,7 @@ local plan = {}
 local options_of = {
   storage = { "choice", choices = { "f32", "f16", "bf16", "int8", "int4" }, default = "f32", help = "how matrices are kept" },
   images = { "integer", default = 16, min = 1, help = "images drawn, or judged, together" },
-  guidance = { "number", default = 1, min = 0, help = "classifier-free guidance of drawing; 1: none" },
+  guidance = { "number", optional = true, min = 0, help = "classifier-free guidance of drawing; 1: none; if none, the model's own" },
   batch = { "integer", default = 8, min = 1, help = "images a step of training" },
   lora = { "integer", optional = true, min = 1, help = "rank of an adapter, which alone is trained" },
   recompute = { "boolean", default = false, help = "layers are run again backward: less memory, more time" },
@@ -74,8 +74,9 @@ function plan.phases(folder, options)
     model = loader.load(folder, { storage = options.storage })
   end)
   local prompts = same(options.prompt, options.images)
-  row("draw", ("%d images together, guidance %g"):format(options.images, options.guidance), function()
-    model:generate(prompts, { guidance = options.guidance, batch = options.images })
+  local guidance = options.guidance or model.guidance
+  row("draw", ("%d images together, guidance %g"):format(options.images, guidance), function()
+    model:generate(prompts, { guidance = guidance, batch = options.images })
   end)
   row("decode", "the codes of an image to its pixels", function()
     local picture = drawn(model)

@@ -19,7 +19,7 @@ local specs = {
   out = { "path", new = true, help = "the run's folder" },
   resume = { "boolean", help = "go on with the run in --out" },
   images = { "integer", default = 8, min = 1, max = 4095, help = "candidates a prompt" },
-  guidance = { "number", default = 1, min = 0, help = "classifier-free guidance; 1: none" },
+  guidance = { "number", optional = true, min = 0, help = "classifier-free guidance; 1: none; if none, the model's own" },
   seed = { "integer", default = 1, min = 0 },
   epochs = { "integer", default = 4, min = 0 },
   batch = { "integer", default = 64, min = 1, help = "images a step" },

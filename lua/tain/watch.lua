@@ -30,7 +30,7 @@ function watch.watch(model, run, options)
     heldout = { "any", optional = true },
     judge = { "function", optional = true },
     seed = { "integer", default = 1, min = 0 },
-    guidance = { "number", default = 1, min = 0 },
+    guidance = { "number", optional = true, min = 0 },
     pictures = { "integer", default = 48, min = 0 },
   })
   local items = options.heldout

@@ -52,11 +52,11 @@ function exam.drawing(model, list, options)
   return right, accepted, agreed, #list
 end
 
---- A short exam for curves.
+--- A short exam for curves: drawing without guidance.
 function exam.quick(model, seed, count)
   local list = exam.questions(count or 96, seed)
   local judged, of = exam.judging(model, list)
-  local right, accepted, agreed, drawn = exam.drawing(model, list, { seed = seed })
+  local right, accepted, agreed, drawn = exam.drawing(model, list, { seed = seed, guidance = 1 })
   return { judging = judged / of, drawing = right / drawn, rejected = 1 - accepted / drawn, agreed = agreed / drawn }
 end
 

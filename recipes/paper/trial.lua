@@ -26,7 +26,7 @@ end
 
 -- Held-out prompts at seeds of their own, judged by the model and by the exact judge.
 local function look(one, model, run, key)
-  return tain.evaluate(model, one.heldout, { seed = one.seed, guidance = one.opt.guidance,
+  return tain.evaluate(model, one.heldout, { seed = one.seed, guidance = one.opt.heldout_guidance,
     outside = outside, run = run, key = key, label = "looking" })
 end
 

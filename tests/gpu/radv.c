@@ -31,6 +31,8 @@ static const struct use uses[] = {
     { "matmul.v4", true, 0, 7, { 8, 0, 1, 8, 0, 1, 0 } },   /* few rows */
     { "matmul.v1", false, 0, 7, { 16, 0, 1, 1, 0, 1, 2 } },
     { "matmul.v1", false, 0, 7, { 16, 1, 0, 1, 1, 0, 0 } },
+    { "gemv.b_int", true, 0, 5, { 2, 4, 0, 1, 0 } },
+    { "gemv", true, 0, 5, { 4, 8, 0, 1, 0 } },
     { "attention_decode", true, 0, 4, { 64, 0, 4, 8 } },
     { "attention_decode", true, 0, 4, { 128, 1, 8, 4 } },
     { "attention.dkv", true, 0, 6, { 16, 1, 3, 1, 4, 1 } }, /* the embedded model's */

@@ -80,25 +80,27 @@ static void reference_two(const struct check_value *in, struct check_value *out,
 }
 
 /* A linear layer with its activation, against the activation by itself. */
-static void check_activation(tain_device *d)
+static void check_activation(tain_device *d, int64_t rows)
 {
+    enum { IN = 40, OUT = 12, MOST = 5 };
     tain_tensor *(*const act[])(tain_tensor *) = { NULL, tain_silu, tain_gelu, tain_gelu_tanh };
-    float xs[5 * 8], ws[12 * 8], bs[12], a[60], b[60];
+    float xs[MOST * IN], ws[OUT * IN], bs[OUT], a[MOST * OUT], b[MOST * OUT];
 
-    for (int i = 0; i < 40; i++)
+    for (int i = 0; i < rows * IN; i++)
         xs[i] = check_uniform(-2, 2);
-    for (int i = 0; i < 96; i++)
-        ws[i] = check_uniform(-1, 1);
-    for (int i = 0; i < 12; i++)
+    for (int i = 0; i < OUT * IN; i++)
+        ws[i] = check_uniform(-0.3, 0.3);
+    for (int i = 0; i < OUT; i++)
         bs[i] = check_uniform(-1, 1);
-    tain_tensor *x = tensor_from(d, TAIN_F32, 2, (int64_t[]){ 5, 8 }, xs), *w = tensor_from(d, TAIN_F32, 2, (int64_t[]){ 12, 8 }, ws);
-    tain_tensor *bias = tensor_from(d, TAIN_F32, 1, (int64_t[]){ 12 }, bs), *plain = tain_linear(x, w, bias);
+    tain_tensor *x = tensor_from(d, TAIN_F32, 2, (int64_t[]){ rows, IN }, xs);
+    tain_tensor *w = tensor_from(d, TAIN_F32, 2, (int64_t[]){ OUT, IN }, ws);
+    tain_tensor *bias = tensor_from(d, TAIN_F32, 1, (int64_t[]){ OUT }, bs), *plain = tain_linear(x, w, bias);
     for (int i = GEMM_SILU; i <= GEMM_GELU_TANH; i++) {
         tain_tensor *want = act[i](plain), *y = op_linear(x, w, bias, (enum gemm_activation)i, NULL);
         CHECK(want && y);
-        CHECK_INT(tain_tensor_read(want, a, 60), 0);
-        CHECK_INT(tain_tensor_read(y, b, 60), 0);
-        for (int k = 0; k < 60; k++)
+        CHECK_INT(tain_tensor_read(want, a, rows * OUT), 0);
+        CHECK_INT(tain_tensor_read(y, b, rows * OUT), 0);
+        for (int k = 0; k < rows * OUT; k++)
             CHECK_CLOSE(a[k], b[k], 2e-6);
         tensor_unref(want);
         tensor_unref(y);
@@ -302,7 +304,21 @@ int main(void)
         { .in = { { 2, { 40, 160 } }, { 2, { 132, 160 }, -1, 1, TAIN_INT4, true }, { 1, { 132 } } } },
         { .in = { { 2, { 0, 32 } }, { 2, { 4, 32 }, -1, 1, TAIN_INT4, true }, { 1, { 4 } } } },
     };
+    static const struct check_case few[] = { /* the kernel for few rows: its last lanes and outputs have none */
+        { .in = { { 2, { 1, 36 } }, { 2, { 5, 36 } }, { 1, { 5 } } } },
+        { .in = { { 3, { 2, 1, 260 } }, { 2, { 67, 260 } }, { 1, { 67 } } } },
+        { .in = { { 2, { 3, 132 } }, { 2, { 16, 132 } }, { 1, { 16 } } } },
+        { .in = { { 2, { 4, 128 } }, { 2, { 33, 128 } }, { 1, { 33 } } } },
+        { .in = { { 2, { 1, 72 } }, { 2, { 13, 72 }, -1, 1, TAIN_BF16, true }, { 1, { 13 } } } },
+        { .in = { { 2, { 2, 264 } }, { 2, { 24, 264 }, -1, 1, TAIN_BF16, true }, { 1, { 24 } } } },
+        { .in = { { 2, { 4, 136 } }, { 2, { 9, 136 }, -1, 1, TAIN_F16, true }, { 1, { 9 } } } },
+        { .in = { { 2, { 1, 352 } }, { 2, { 13, 352 }, -1, 1, TAIN_INT8, true }, { 1, { 13 } } } },
+        { .in = { { 2, { 2, 160 } }, { 2, { 66, 160 }, -1, 1, TAIN_INT8, true }, { 1, { 66 } } } },
+        { .in = { { 2, { 2, 544 } }, { 2, { 23, 544 }, -1, 1, TAIN_INT4, true }, { 1, { 23 } } } },
+        { .in = { { 2, { 1, 288 } }, { 2, { 8, 288 }, -1, 1, TAIN_INT4, true }, { 1, { 8 } } } },
+    };
     static const struct check_case ones[] = {
+        { .in = { { 2, { 2, 40 } }, { 2, { 24, 40 } }, { 2, { 36, 40 } }, { 2, { 20, 36 } } }, .with = { 3, 0, 0.5 } },
         { .in = { { 2, { 1, 4 } }, { 2, { 4, 4 } }, { 2, { 1, 4 } }, { 2, { 4, 1 } } }, .with = { 0, 0, 1 } },
         { .in = { { 3, { 2, 5, 16 } }, { 2, { 24, 16 } }, { 2, { 4, 16 } }, { 2, { 8, 4 } } }, .with = { 16, 0, 2 } },
         { .in = { { 2, { 7, 10 } }, { 2, { 9, 10 } }, { 2, { 3, 10 } }, { 2, { 4, 3 } } }, .with = { 3, 0, -0.5 } },
@@ -324,9 +340,11 @@ int main(void)
     CHECK_CASES(d, (&(struct check_op){ "linear", 3, run, reference, 1e-5, 1e-4 }), cases);
     CHECK_CASES(d, (&(struct check_op){ "linear", 3, run, reference, 1e-5, 1e-4 }), halves);
     CHECK_CASES(d, (&(struct check_op){ "linear, blocks", 3, run, reference, 1e-5, 1e-4 }), blocks);
+    CHECK_CASES(d, (&(struct check_op){ "linear, few rows", 3, run, reference, 1e-5, 1e-4 }), few);
     CHECK_CASES(d, (&(struct check_op){ "linear, adapted", 4, run_one, reference_one, 1e-5, 1e-4 }), ones);
     CHECK_CASES(d, (&(struct check_op){ "linear, adapted twice", 6, run_two, reference_two, 1e-5, 1e-4 }), twos);
-    check_activation(d);
+    check_activation(d, 5);
+    check_activation(d, 2); /* few rows */
     check_three(d);
     check_rows(d, TAIN_INT8);
     check_rows(d, TAIN_INT4);
