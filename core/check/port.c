@@ -28,41 +28,37 @@ static int32_t *ints_of(const struct port *p, const char *name, int64_t *count)
     return v;
 }
 
-/* Compares numbers on the host with a recorded tensor, if there is one. */
-static int floats(const struct port *p, const char *name, const float *got, int64_t count)
+/* Compares what tain made, floats or else ids, with a recorded tensor, if there is one. */
+static int compare(const struct port *p, const char *name, const float *floats, const int32_t *ids, int64_t count)
 {
     int64_t n = 0;
-    float *want = check_read_floats(p->g.io, name, &n);
+    void *want;
     int status = 0;
 
     if (!st_find(p->g.io, name))
         return 0;
+    want = floats ? (void *)check_read_floats(p->g.io, name, &n) : (void *)check_read_ints(p->g.io, name, &n);
     if (!want)
         return tain_error_status();
     if (n != count)
-        status = fail(TAIN_EFORMAT, "%s: %lld numbers were recorded, the model makes %lld", name, (long long)n, (long long)count);
+        status = fail(TAIN_EFORMAT, "%s: %lld %s were recorded, tain makes %lld", name, (long long)n,
+                      floats ? "numbers" : "ids", (long long)count);
+    else if (floats)
+        check_floats(p->g.report, name, floats, want, n);
     else
-        check_floats(p->g.report, name, got, want, n);
+        check_ints(p->g.report, name, ids, want, n);
     free(want);
     return status;
 }
 
-static int codes_equal(const struct port *p, const char *name, const int32_t *got, int64_t count)
+static int floats(const struct port *p, const char *name, const float *got, int64_t count)
 {
-    int64_t n = 0;
-    int32_t *want = check_read_ints(p->g.io, name, &n);
-    int status = 0;
+    return compare(p, name, got, NULL, count);
+}
 
-    if (!st_find(p->g.io, name))
-        return 0;
-    if (!want)
-        return tain_error_status();
-    if (n != count)
-        status = fail(TAIN_EFORMAT, "%s: %lld ids were recorded, tain makes %lld", name, (long long)n, (long long)count);
-    else
-        check_ints(p->g.report, name, got, want, n);
-    free(want);
-    return status;
+static int same_ids(const struct port *p, const char *name, const int32_t *got, int64_t count)
+{
+    return compare(p, name, NULL, got, count);
 }
 
 /* ---- Text ---- */
@@ -85,12 +81,12 @@ static int texts(struct port *p)
         snprintf(name, sizeof(name), "gen%d.ids", k);
         if (!(status = json_string(v, &prompt, NULL)) &&
             !(status = tokenizer_encode(p->tokenizer, prompt, strlen(prompt), true, &ids)))
-            status = codes_equal(p, name, ids.at, (int64_t)ids.count);
+            status = same_ids(p, name, ids.at, (int64_t)ids.count);
     }
     tokens_clear(&ids);
     if (!status && text &&
         !(status = template_janus_question(p->tokenizer, template_janus_system, text, (size_t)(grid * grid), &ids)))
-        status = codes_equal(p, "und.input_ids", ids.at, (int64_t)ids.count);
+        status = same_ids(p, "und.input_ids", ids.at, (int64_t)ids.count);
     tokens_clear(&ids);
     return status;
 }
@@ -319,7 +315,7 @@ static int drawing(struct port *p, int k)
         status = likeliest(p, &(struct janus_row){ ids[0], words[0] }, &(struct janus_row){ ids[1], words[1] }, n, made);
     snprintf(name, sizeof(name), "gen%d.greedy", k);
     if (!status)
-        status = codes_equal(p, name, made, n);
+        status = same_ids(p, name, made, n);
     if (!status)
         status = picture(p, codes, k);
     free(ids[0]);
@@ -354,7 +350,7 @@ static int codec(struct port *p)
         if (!status && st_find(p->g.io, "vq.z"))
             status = check_tensor(p->g.report, "vq.z", golden_channels_first(tensor_ref(z)), p->g.io, "vq.z");
         if (!status)
-            status = codes_equal(p, "vq.codes_original", got, g * g);
+            status = same_ids(p, "vq.codes_original", got, g * g);
     }
     tensor_unref(x);
     tensor_unref(z);
