@@ -56,6 +56,7 @@ static inline bool add_ok(size_t a, size_t b, size_t *out) { return !__builtin_a
  * that is lost: whoever makes such a call asks first whether it shall fail as the system would. */
 enum fault { FAULT_DISK, FAULT_SYNC, FAULT_OPEN, FAULT_MEMORY, FAULT_DEVICE, FAULT_KINDS };
 bool base_fault(enum fault kind);
+bool base_fault_kernel(const char *name); /* of this kernel's fast form; NULL: of any */
 int base_faults_open(void); /* reads TAIN_FAULT */
 
 /* ---- Time and interruption (clock.c) ---- */

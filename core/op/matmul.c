@@ -14,6 +14,8 @@ enum { K_MOST = 4 * 60000, ROWS_MOST = 32 * 65535, BATCH_MOST = 65535 };
 
 static bool by_four(const struct gemm *g)
 {
+    if (g->c->device->portable & KERNEL_MATMUL)
+        return false;
     int64_t all = g->a->offset | g->c->offset | g->a_pitch | g->c_pitch | g->N;
 
     if (!type_blocks(g->b->type))
