@@ -7,7 +7,7 @@
  * buffers; what is wrong even then is refused. What was found is kept beside Mesa's compiled shaders and
  * holds for this driver, this device and these shaders.
  *
- * These are few shapes of few kernels, because it must be quick: `tain check` tries all of them.
+ * These are few shapes of few kernels, because a driver must compile each: `tain check` tries all of them.
  */
 #include "check/ops.h"
 
@@ -25,19 +25,22 @@ static const double most = 1e-3;
 /* In the order of dependence: what reads wrong is wrong in everything else. */
 static const struct trial {
     const char *name;
-    enum kernel kernel;         /* 0: all of them, by the way they read */
-    const char *op;             /* in check_op_table */
-    struct check_case cases[2]; /* in[0].dims 0: no more */
+    enum kernel kernel; /* 0: all of them, by the way they read */
+    bool forward;       /* no gradients: each is one kernel more for the driver to compile */
+    const char *op;     /* in check_op_table */
+    struct check_case of;
 } trials[] = {
-    { "reads", 0, "mul", { { { AT(2, 9, 32), AT(2, 9, 32) }, { 0 } }, { { AT(2, 5, 7), AT(1, 7) }, { 0 } } } },
-    { "reads", 0, "cast, bf16", { { { { 2, { 5, 8 }, 1, 1.0000001f } }, { TAIN_BF16 } } } },
-    /* With gradients these are all three orientations, with tiles of 32 rows, and of 8 as in drawing. */
-    { "matmul", KERNEL_MATMUL, "matmul", { { { AT(2, 64, 32), AT(2, 32, 512) }, { 0 } }, { { AT(2, 4, 32), AT(2, 32, 64) }, { 0 } } } },
-    { "matmul", KERNEL_MATMUL, "linear", { { { AT(2, 36, 32), AT(2, 64, 32), AT(1, 64) }, { 0 } } } },
-    { "attention", KERNEL_ATTENTION, "attention", { { { AT(4, 1, 20, 2, 64), AT(4, 1, 20, 2, 64), AT(4, 1, 20, 2, 64) }, { 1 } } } },
-    { "attention", KERNEL_ATTENTION, "attention, one query",
-      { { { AT(4, 2, 1, 2, 64), AT(4, 2, 41, 2, 64), AT(4, 2, 41, 2, 64) }, { 1 } } } },
-    { "conv", KERNEL_CONV, "conv2d", { { { AT(4, 1, 6, 5, 16), AT(4, 3, 3, 16, 32), AT(1, 32) }, { 1, 1, 1 } } } },
+    { "reads", 0, true, "mul", { { AT(2, 9, 32), AT(2, 9, 32) }, { 0 } } },
+    { "reads", 0, true, "mul", { { AT(2, 5, 7), AT(1, 7) }, { 0 } } },
+    { "reads", 0, true, "cast, bf16", { { { 2, { 5, 8 }, 1, 1.0000001f } }, { TAIN_BF16 } } },
+    /* With gradients these are all three orientations, with tiles of 32 rows; then of 8, as in drawing. */
+    { "matmul", KERNEL_MATMUL, false, "matmul", { { AT(2, 64, 32), AT(2, 32, 512) }, { 0 } } },
+    { "matmul", KERNEL_MATMUL, true, "linear", { { AT(2, 4, 32), AT(2, 64, 32), AT(1, 64) }, { 0 } } },
+    { "attention", KERNEL_ATTENTION, false, "attention",
+      { { AT(4, 1, 20, 2, 32), AT(4, 1, 20, 2, 32), AT(4, 1, 20, 2, 32) }, { 1 } } },
+    { "attention", KERNEL_ATTENTION, true, "attention, one query",
+      { { AT(4, 2, 1, 2, 32), AT(4, 2, 41, 2, 32), AT(4, 2, 41, 2, 32) }, { 1 } } },
+    { "conv", KERNEL_CONV, true, "conv2d", { { AT(4, 1, 6, 5, 16), AT(4, 3, 3, 16, 32), AT(1, 32) }, { 1, 1, 1 } } },
 };
 
 /* How a device is used. */
@@ -57,13 +60,16 @@ static tain_device *open_as(const char *which, const struct form *f)
     return d;
 }
 
-static const struct check_op *op_named(const char *name)
+static struct check_op op_of(const struct trial *t)
 {
+    struct check_op op;
     int i = 0;
 
-    while (strcmp(check_op_table[i].name, name))
+    while (strcmp(check_op_table[i].name, t->op))
         i++;
-    return &check_op_table[i];
+    op = check_op_table[i];
+    op.no_grad |= t->forward;
+    return op;
 }
 
 /* Whether the kernel has another form than the one that is being tried. */
@@ -79,18 +85,17 @@ static const struct trial *first_wrong(tain_device *d, char *why, size_t room, i
     for (size_t i = 0; i < COUNT_OF(trials); i++) {
         const struct trial *t = &trials[i];
         bool fast = t->kernel ? !(d->portable & t->kernel) : gpu_info(d->gpu)->texel;
+        struct check_op op = op_of(t);
         double worst = 0, slope = 0;
         uint64_t state = 1;
 
-        for (int k = 0; k < 2 && t->cases[k].in[0].dims; k++) {
-            *status = check_case(d, op_named(t->op), &t->cases[k], &state, &worst, &slope);
-            if (*status == TAIN_ENOMEM || *status == TAIN_EINTERRUPTED)
-                return NULL;
-            if (*status) {
-                snprintf(why, room, "%s", tain_error());
-                *status = 0;
-                return t;
-            }
+        *status = check_case(d, &op, &t->of, &state, &worst, &slope);
+        if (*status == TAIN_ENOMEM || *status == TAIN_EINTERRUPTED)
+            return NULL;
+        if (*status) {
+            snprintf(why, room, "%s", tain_error());
+            *status = 0;
+            return t;
         }
         if (fast && base_fault_kernel(t->name)) {
             snprintf(why, room, "as TAIN_FAULT asks");
