@@ -126,15 +126,14 @@ Board.__index = Board
 --- @param folder string
 --- @return Board
 function tensorboard.open(folder)
-  local seconds, path, file = os.time(), nil, nil
+  local seconds, path = os.time(), nil
   for i = 0, 999 do   -- two in one second
     path = ("%s/events.out.tfevents.%010d.tain.%d"):format(folder, seconds, i)
-    file = io.open(path, "rb")
-    if not file then break end
-    file:close()
+    local there = io.open(path, "rb")
+    if not there then break end
+    there:close()
   end
-  local why
-  file, why = io.open(path, "ab")
+  local file, why = io.open(path, "ab")
   if not file then check.raise("tensorboard: %s", why) end
   local self = setmetatable({ file = file, path = path }, Board)
   self:put(tensorboard.version(seconds))

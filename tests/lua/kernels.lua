@@ -56,8 +56,8 @@ local cases = {
   { "kernel:matmul,kernel:conv", fast:format("matmul", driver) .. fast:format("conv", driver),
     "matmul's fast kernel, conv's fast kernel" },
   -- With texel reads there is one form of attention.
-  texel and { "kernel:attention", reads:format(driver, "attention") .. fast:format("attention", driver),
-    "texel reads, attention's fast kernel" } or { "kernel:attention", fast:format("attention", driver), "attention's fast kernel" },
+  { "kernel:attention", (texel and reads:format(driver, "attention") or "") .. fast:format("attention", driver),
+    (texel and "texel reads, " or "") .. "attention's fast kernel" },
   texel and { "kernel:reads", reads:format(driver, "reads"), "texel reads" } or nil,
 }
 for _, case in ipairs(cases) do
