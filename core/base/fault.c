@@ -2,7 +2,7 @@
  *
  *     TAIN_FAULT=disk:40 tain recipes/sft.lua …      the disk is full from the 40th write on
  *
- * A fault goes on once it has begun, as a full disk does. Several are written with commas between them.
+ * clock:N sets the clock back by an hour. A fault goes on once it has begun, as a full disk does. Several are written with commas between them.
  * kernel:matmul is of another kind: the self-test of that kernel's fast form fails (core/check/trial.c).
  */
 #include "base/base.h"
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[FAULT_KINDS] = { "disk", "sync", "open", "memory", "device" };
+static const char *const names[FAULT_KINDS] = { "disk", "sync", "open", "memory", "device", "clock" };
 static long first[FAULT_KINDS], seen[FAULT_KINDS]; /* first: which call goes wrong; 0 none */
 static const char kernel[] = "kernel:";
 static char kernels[64]; /* ",matmul,conv," */
@@ -36,8 +36,8 @@ int base_faults_open(void)
         if (kind < FAULT_KINDS)
             first[kind] = strtol(at + strlen(names[kind]) + 1, &end, 10);
         if (kind == FAULT_KINDS || first[kind] < 1 || (*end && *end != ','))
-            return fail(TAIN_EINVAL, "TAIN_FAULT is disk:N, sync:N, open:N, memory:N, device:N or kernel:NAME, with commas "
-                        "between; it is %s", text);
+            return fail(TAIN_EINVAL, "TAIN_FAULT is disk:N, sync:N, open:N, memory:N, device:N, clock:N or kernel:NAME, with "
+                        "commas between; it is %s", text);
         at = *end ? end + 1 : end;
     }
     return 0;

@@ -8,6 +8,7 @@
 local bit = require "bit"
 local ffi = require "ffi"
 local check = require "tain.check"
+local clock = require "tain.clock"
 local own = require "tain.own"
 
 local band, bxor, bor, rshift, lshift = bit.band, bit.bxor, bit.bor, bit.rshift, bit.lshift
@@ -126,7 +127,7 @@ Board.__index = Board
 --- @param folder string
 --- @return Board
 function tensorboard.open(folder)
-  local seconds, path = os.time(), nil
+  local seconds, path = clock.time(), nil
   for i = 0, 999 do   -- two in one second
     path = ("%s/events.out.tfevents.%010d.tain.%d"):format(folder, seconds, i)
     local there = io.open(path, "rb")
@@ -162,7 +163,7 @@ function Board:scalars(step, row)
   end
   table.sort(names)
   for _, name in ipairs(names) do
-    self:put(tensorboard.scalar(name, row[name], step, os.time()))
+    self:put(tensorboard.scalar(name, row[name], step, clock.time()))
   end
 end
 
@@ -174,7 +175,7 @@ end
 function Board:image(tag, image, step)
   assert(own.kind(image) == "image")
   local width, height = image:size()
-  self:put(tensorboard.picture(tag, image:png(), width, height, step, os.time()))
+  self:put(tensorboard.picture(tag, image:png(), width, height, step, clock.time()))
 end
 
 function Board:close()
