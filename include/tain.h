@@ -61,7 +61,8 @@ int32_t tain_device_count(void);
 /// @return borrowed, until the next call on this thread; NULL if there is no such device
 const char *tain_device_describe(int32_t index);
 
-/// Opens a device.
+/// Opens a device. For the first time on a driver its fastest kernels are tried; one that is wrong there
+/// is left out, and a sentence on standard error says so.
 ///
 /// @param which an index, part of a name, or a UUID; NULL takes TAIN_DEVICE from the environment,
 ///        else a discrete GPU before an integrated one before the CPU driver

@@ -93,20 +93,33 @@ function Pty:listen(seconds)
   return self.said:sub(from)
 end
 
---- Waits for its end.
---- @return integer? # exit code, or nil when a signal ended it
-function Pty:close()
-  for _ = 1, 300 do if not pump(self, 0.1) then break end end
+-- Waits for the process, whose terminal is read to its end or closed.
+local function wait(self)
   local status = ffi.new "int[1]"
-  for _ = 1, 100 do
+  for _ = 1, 600 do
     if C.waitpid(self.pid, status, 1) ~= 0 then
-      C.close(self.fd)
       return status[0] % 128 == 0 and math.floor(status[0] / 256) % 256 or nil
     end
     C.poll(nil, 0, 50)
   end
   C.kill(self.pid, 9)
-  error("it does not end", 2)
+  error("it does not end", 3)
+end
+
+--- Takes the terminal away and waits for the end.
+--- @return integer? # exit code, or nil when a signal ended it
+function Pty:hang_up()
+  C.close(self.fd)
+  return wait(self)
+end
+
+--- Waits for its end.
+--- @return integer? # exit code, or nil when a signal ended it
+function Pty:close()
+  for _ = 1, 300 do if not pump(self, 0.1) then break end end
+  local code = wait(self)
+  C.close(self.fd)
+  return code
 end
 
 return pty

@@ -53,14 +53,16 @@ static inline bool add_ok(size_t a, size_t b, size_t *out) { return !__builtin_a
 /* ---- Faults on request (fault.c) ---- */
 
 /* A full disk, a sync that fails, a folder that may not be written, device memory that is refused, a device
- * that is lost: whoever makes such a call asks first whether it shall fail as the system would. */
-enum fault { FAULT_DISK, FAULT_SYNC, FAULT_OPEN, FAULT_MEMORY, FAULT_DEVICE, FAULT_KINDS };
+ * that is lost, a clock that is set back: whoever makes such a call asks first whether it shall fail as the system would. */
+enum fault { FAULT_DISK, FAULT_SYNC, FAULT_OPEN, FAULT_MEMORY, FAULT_DEVICE, FAULT_CLOCK, FAULT_KINDS };
 bool base_fault(enum fault kind);
+bool base_fault_kernel(const char *name); /* of this kernel's fast form; NULL: of any */
 int base_faults_open(void); /* reads TAIN_FAULT */
 
 /* ---- Time and interruption (clock.c) ---- */
 
 double base_seconds(void); /* monotonic */
+double base_wall_seconds(void); /* whole ones since 1970, as the system's clock says, which may be set back */
 double base_cpu_seconds(void); /* that all threads of this process have used */
 
 /* Set by the host's signal handler; read at every submit and wait, which then return

@@ -13,6 +13,11 @@ double base_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+double base_wall_seconds(void)
+{
+    return (double)time(NULL) - (base_fault(FAULT_CLOCK) ? 3600 : 0);
+}
+
 double base_cpu_seconds(void)
 {
     struct timespec t;

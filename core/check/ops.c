@@ -133,7 +133,8 @@ static int slopes(const struct check_op *op, const struct check_case *c, tain_te
     return status;
 }
 
-static int one(tain_device *d, const struct check_op *op, const struct check_case *c, uint64_t *state, double *worst, double *slope)
+int check_case(tain_device *d, const struct check_op *op, const struct check_case *c, uint64_t *state, double *worst,
+               double *slope)
 {
     struct check_value in[CHECK_INPUTS] = { { 0 } }, want = { 0 };
     tain_tensor *t[CHECK_INPUTS] = { NULL }, *y = NULL, *dense = NULL;
@@ -200,7 +201,7 @@ int check_ops(struct check_report *r, tain_device *d)
         char name[64];
 
         for (int k = 0; k < CHECK_SHAPES && !status && (k == 0 || op->cases[k].in[0].dims); k++)
-            status = one(d, op, &op->cases[k], &state, &worst, &slope);
+            status = check_case(d, op, &op->cases[k], &state, &worst, &slope);
         if (status)
             break;
         check_line(r, op->name, worst);

@@ -37,6 +37,11 @@ struct check_op {
 extern const struct check_op check_op_table[];
 extern const int check_op_count;
 
+/* One case of an operation: the greatest error of what it gives, and of its gradients, unless those given
+ * are greater. state: of the random numbers. */
+int check_case(tain_device *d, const struct check_op *op, const struct check_case *c, uint64_t *state, double *worst,
+               double *slope);
+
 /* Gives out a shape, and room that is cleared; out->at is NULL if there is none. */
 void check_shape(struct check_value *out, int dims, const int64_t *shape);
 

@@ -92,11 +92,30 @@ static bool wide_vectors_pay(void)
 #endif
 }
 
+const char *gpu_cache(void)
+{
+    static char path[512];
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+
+    if (*path)
+        return path;
+    if (cache && *cache)
+        snprintf(path, sizeof(path) - 8, "%s", cache);
+    else if (home)
+        snprintf(path, sizeof(path) - 8, "%s/.cache", home);
+    else
+        return NULL;
+    mkdir(path, 0700);
+    strcat(path, "/tain");
+    mkdir(path, 0700);
+    return path;
+}
+
 static void set_environment(void)
 {
     static bool done;
-    const char *home = getenv("XDG_CACHE_HOME"), *width;
-    char path[512];
+    const char *cache = gpu_cache(), *width;
+    char path[600];
 
     if (done)
         return;
@@ -104,19 +123,9 @@ static void set_environment(void)
     if (!getenv("LP_NATIVE_VECTOR_WIDTH") && wide_vectors_pay())
         setenv("LP_NATIVE_VECTOR_WIDTH", "512", 0);
     /* Mesa's cache of compiled shaders does not tell the vector widths apart; a folder for each. */
-    if (!getenv("MESA_SHADER_CACHE_DIR")) {
+    if (cache && !getenv("MESA_SHADER_CACHE_DIR")) {
         width = getenv("LP_NATIVE_VECTOR_WIDTH");
-        if (home && *home)
-            snprintf(path, sizeof(path), "%s", home);
-        else if (getenv("HOME"))
-            snprintf(path, sizeof(path), "%s/.cache", getenv("HOME"));
-        else
-            return;
-        mkdir(path, 0700);
-        strncat(path, "/tain", sizeof(path) - strlen(path) - 1);
-        mkdir(path, 0700);
-        strncat(path, "/shaders-", sizeof(path) - strlen(path) - 1);
-        strncat(path, width ? width : "default", sizeof(path) - strlen(path) - 1);
+        snprintf(path, sizeof(path), "%s/shaders-%.16s", cache, width ? width : "default");
         mkdir(path, 0700);
         setenv("MESA_SHADER_CACHE_DIR", path, 0);
     }
@@ -381,4 +390,9 @@ void gpu_close(struct gpu *g)
 const struct gpu_info *gpu_info(const struct gpu *g)
 {
     return &g->info;
+}
+
+void gpu_read_buffers(struct gpu *g)
+{
+    g->info.texel = false;
 }

@@ -40,6 +40,11 @@ int gpu_describe(int index, struct gpu_info *info);
 struct gpu *gpu_open(const char *which);
 void gpu_close(struct gpu *g);
 const struct gpu_info *gpu_info(const struct gpu *g);
+void gpu_read_buffers(struct gpu *g); /* no texel reads; before any pipeline was made */
+
+/* The folder of what may be found out again, with Mesa's compiled shaders: NULL if there is no home. */
+const char *gpu_cache(void);
+uint64_t gpu_build(void); /* another number for other shaders */
 
 /* From now on memory is counted but not taken, and work is checked but not done; what is read is zero. So
  * the program itself tells what it would need. Only before anything was made. (memory.c) */

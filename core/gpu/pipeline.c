@@ -152,6 +152,15 @@ static uint32_t hash_bytes(const void *data, size_t n)
     return h ^ h >> 15;
 }
 
+uint64_t gpu_build(void)
+{
+    uint64_t h = 0;
+
+    for (size_t i = 0; i < gpu_shader_count; i++)
+        h = h * 31 + hash_bytes(gpu_shaders[i].code, gpu_shaders[i].bytes);
+    return h;
+}
+
 struct gpu_pipeline *gpu_pipeline(struct gpu *g, const char *name, uint32_t width,
                                   const uint32_t *constants, int count)
 {

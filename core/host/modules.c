@@ -72,6 +72,8 @@ static int modules(lua_State *L)
 
 static int interrupted(lua_State *L)
 {
+    if (base_interrupted)
+        alarm(0); /* it was seen; see signal.c */
     lua_pushinteger(L, base_interrupted);
     return 1;
 }
@@ -86,6 +88,12 @@ static int forget(lua_State *L)
 static int seconds(lua_State *L)
 {
     lua_pushnumber(L, base_seconds());
+    return 1;
+}
+
+static int wall(lua_State *L)
+{
+    lua_pushnumber(L, base_wall_seconds());
     return 1;
 }
 
@@ -112,6 +120,7 @@ static int open_host(lua_State *L)
         { "modules", modules },
         { "interrupted", interrupted },
         { "seconds", seconds },
+        { "wall", wall },
         { "forget", forget },
         { NULL, NULL },
     };

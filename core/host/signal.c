@@ -1,9 +1,10 @@
-/* signal.c - Ctrl-C.
+/* signal.c - Ctrl-C, and a terminal that goes away.
  *
  * The handler sets a flag that the core reads at every submit and wait and that loops in Lua read
  * between steps; what they then raise reaches the recipe as an ordinary error. A recipe that gets
  * to no such point for some seconds is stopped by a hook. LuaJIT looks at hooks in interpreted code
- * only, so a compiled loop that never calls tain ends with the second signal.
+ * only, so a compiled loop that never calls tain ends with the second signal. From a terminal that has
+ * gone no second one will come: what does not come to a safe point then is ended after some seconds.
  */
 #include "host/host.h"
 
@@ -15,7 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define GRACE 2.0 /* seconds */
+#define GRACE 2.0  /* seconds */
+#define ALONE 10   /* seconds without a terminal until a safe point */
 
 static lua_State *volatile state;
 static pthread_t thread; /* the one that runs Lua */
@@ -29,8 +31,15 @@ static void stop(lua_State *L, lua_Debug *where)
     (void)where;
     if (base_seconds() - asked < grace)
         return;
+    alarm(0);
     lua_sethook(L, NULL, 0, 0);
     luaL_error(L, "interrupted");
+}
+
+static void nobody(int signal)
+{
+    (void)signal;
+    _exit(130);
 }
 
 static void handle(int signal)
@@ -41,6 +50,8 @@ static void handle(int signal)
         pthread_kill(thread, signal);
         return;
     }
+    if (signal == SIGHUP && base_interrupted)
+        return; /* the shell and the system each send one */
     latest = signal;
     if (quiet >= 0) {
         base_interrupted = 1;
@@ -50,8 +61,11 @@ static void handle(int signal)
     }
     if (base_interrupted++)
         _exit(130);
-    if (write(STDERR_FILENO, note, sizeof(note) - 1) < 0)
-        return; /* nobody is there to read it */
+    if (signal == SIGHUP)
+        alarm(ALONE);
+    if (write(STDERR_FILENO, note, sizeof(note) - 1) < 0) {
+        /* nobody is there to read it */
+    }
     asked = base_seconds(); /* clock_gettime is safe in a handler */
     if (state)
         lua_sethook(state, stop, LUA_MASKCOUNT, 1000); /* so is this: the interpreter's own way */
@@ -59,7 +73,7 @@ static void handle(int signal)
 
 void host_signals_open(lua_State *L)
 {
-    struct sigaction action;
+    struct sigaction action, before;
 
     state = L;
     thread = pthread_self();
@@ -67,6 +81,10 @@ void host_signals_open(lua_State *L)
     action.sa_handler = handle;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    if (!sigaction(SIGHUP, NULL, &before) && before.sa_handler != SIG_IGN) /* not under nohup */
+        sigaction(SIGHUP, &action, NULL);
+    action.sa_handler = nobody;
+    sigaction(SIGALRM, &action, NULL);
     action.sa_handler = SIG_IGN; /* a closed terminal or pipe is no reason to lose a run */
     sigaction(SIGPIPE, &action, NULL);
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "data is used as it lies in the file");
 
@@ -68,6 +69,14 @@ static bool is_pickle(const struct st_shard *d)
     return !memcmp(start, "PK\3\4", 4);
 }
 
+/* When a file was changed last, in nanoseconds. */
+static int64_t changed(int fd)
+{
+    struct stat s;
+
+    return fstat(fd, &s) ? 0 : (int64_t)s.st_mtim.tv_sec * 1000000000 + s.st_mtim.tv_nsec;
+}
+
 /* Opens one file and adds its tensors. Takes the path. */
 static int add_file(struct st_file *f, char *path)
 {
@@ -85,6 +94,7 @@ static int add_file(struct st_file *f, char *path)
     d += f->shard_count;
     d->path = path;
     d->fd = file_open(path, &d->size);
+    d->changed = d->fd < 0 ? 0 : changed(d->fd);
     status = d->fd < 0 ? d->fd : is_pickle(d) ? pickle_open(f, d) : safetensors_open(f, d);
     f->shard_count++;
     return status;
@@ -359,6 +369,8 @@ int st_read_part(const struct st_file *f, const struct st_entry *e, size_t from,
         status = file_read_at(d->fd, d->path, e->offset + (int64_t)from, dest, bytes);
     else if (!(status = gather(f, e)))
         memcpy(dest, f->dense->bytes + from, bytes);
+    if (!status && changed(d->fd) != d->changed) /* half a model of one, half of another */
+        status = fail(TAIN_EFORMAT, "%s: was changed while it was read", d->path);
     return status ? fail_in("%s", e->name) : TAIN_OK;
 }
 

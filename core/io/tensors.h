@@ -11,6 +11,7 @@ struct st_shard {
     char *path;
     int fd;
     int64_t size;
+    int64_t changed;  /* when, as the system tells; its latest change before it was read */
     char *text;       /* names and metadata, each with a zero byte */
     int64_t *strides; /* of its entries that need some */
 };

@@ -147,13 +147,19 @@ static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *s
     return 0;
 }
 
+/* Whether lanes share rows; where that is wrong, GPUs take the form of CPUs. */
+static bool shared_rows(const struct op_call *c)
+{
+    return !gpu_info(c->device->gpu)->texel && !(c->device->portable & KERNEL_ATTENTION);
+}
+
 /* How many lanes own a row of a head. A GPU's lane has room for few numbers. */
 static uint32_t parts_of(const struct op_call *c, int64_t size)
 {
     const struct gpu_info *info = gpu_info(c->device->gpu);
     uint32_t parts = 1;
 
-    while (!info->texel && size / parts > 16 && parts < 16 && 2 * parts <= info->lanes && size / 4 % (2 * parts) == 0)
+    while (shared_rows(c) && size / parts > 16 && parts < 16 && 2 * parts <= info->lanes && size / 4 % (2 * parts) == 0)
         parts *= 2;
     return parts;
 }
@@ -179,7 +185,7 @@ static int decode(struct op_call *c, const struct attn *a)
     struct strides q = strides_of(a->q), k = strides_of(a->k);
     struct rest r = rest_of(c, a);
     uint32_t lanes = gpu_info(c->device->gpu)->lanes, parts = parts_of(c, a->q->shape[3]);
-    uint32_t side = gpu_info(c->device->gpu)->texel ? 1 : lanes / parts;
+    uint32_t side = shared_rows(c) ? lanes / parts : 1;
     uint32_t constants[4] = { (uint32_t)a->q->shape[3], rule != NULL, parts, side };
     int64_t B = a->q->shape[0], H = a->q->shape[2], D = a->q->shape[3], x, y;
     struct {

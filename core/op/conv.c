@@ -126,8 +126,11 @@ static tain_tensor *filled_weight(const struct shape *s, tain_tensor *w)
 /* ---- The products ---- */
 
 /* How many lanes lie over `texels` of channels: as many as there are, with as few idle as possible. */
-static uint32_t lanes_over(int64_t texels, const struct gpu_info *info)
+static uint32_t lanes_over(int64_t texels, const tain_device *d)
 {
+    if (d->portable & KERNEL_CONV)
+        return 1; /* and nothing is handed round */
+    const struct gpu_info *info = gpu_info(d->gpu);
     uint32_t widest = info->texel ? 32 : 16, most = info->lanes < widest ? info->lanes : widest, best;
     int64_t least;
 
@@ -151,7 +154,7 @@ static int gather(struct op_call *c, const char *kind, tain_tensor *a, tain_tens
     struct shape s = shape_of(c);
     bool back = kind[0] == 'i';
     const struct gpu_info *info = gpu_info(c->device->gpu);
-    uint32_t lanes = info->lanes, cols = lanes_over(back ? s.in4 : s.out4, info);
+    uint32_t lanes = info->lanes, cols = lanes_over(back ? s.in4 : s.out4, c->device);
     /* Sums are kept in registers, which on GPUs are for all the subgroups in flight. */
     uint32_t tile = cols >= 8 && info->texel ? 32 : cols >= 4 ? 16 : 8;
     uint32_t constants[4] = { cols, (uint32_t)v->stride, tile, flag };
@@ -218,7 +221,7 @@ static int backward_weight(struct op_call *c, tain_tensor *dy)
     const struct conv_params *v = (void *)c->params;
     struct shape s = shape_of(c);
     const struct gpu_info *info = gpu_info(c->device->gpu);
-    uint32_t lanes = info->lanes, cols = lanes_over(s.out4, info);
+    uint32_t lanes = info->lanes, cols = lanes_over(s.out4, c->device);
     uint32_t tile = s.in4 > 4 && info->texel ? 8 : s.in4 > 2 ? 4 : (uint32_t)s.in4;
     uint32_t constants[3] = { cols, (uint32_t)v->stride, tile };
     int64_t taps = s.kernel_high * s.kernel_wide, blocks = (s.in4 + tile - 1) / tile,

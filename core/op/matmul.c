@@ -15,6 +15,8 @@ enum { K_MOST = 4 * 60000, ROWS_MOST = 32 * 65535, BATCH_MOST = 65535, GRID_MOST
 
 static bool by_four(const struct gemm *g)
 {
+    if (g->c->device->portable & KERNEL_MATMUL)
+        return false;
     int64_t all = g->a->offset | g->c->offset | g->a_pitch | g->c_pitch | g->N;
 
     if (!type_blocks(g->b->type))
@@ -60,6 +62,8 @@ static bool few_rows(const struct gemm *g)
     tain_type type = g->b->type;
     int64_t lanes = gpu_info(g->c->device->gpu)->lanes, wide = g->K / chunk(type);
 
+    if (g->c->device->portable & KERNEL_MATMUL)
+        return false;
     if (g->M > (type_blocks(type) ? GEMV_MOST_BLOCKS : GEMV_MOST) || g->batch > 1 || g->ta || !g->tb || g->K % chunk(type) || (g->a->offset | g->a_pitch) % 4)
         return false;
     if (!type_blocks(type) && (g->b->offset | g->b_pitch) % chunk(type))

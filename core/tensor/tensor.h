@@ -17,9 +17,14 @@ enum { TENSOR_DIMS = 6, OP_INPUTS = 12, OP_SAVED = 4, OP_PARAMS = 96 };
 
 struct tape;
 
+/* Kernels that have a portable form beside the fast one; bits of tain_device.portable. */
+enum kernel { KERNEL_MATMUL = 1, KERNEL_ATTENTION = 2, KERNEL_CONV = 4 };
+
 struct tain_device {
     int refs;
     struct gpu *gpu;
+    unsigned portable; /* whose fast form is wrong on this driver (check/trial.c) */
+    char wrong[128];   /* the same as text, and "reads" */
     bool grad;         /* false inside no_grad */
     struct tape *tape; /* NULL outside a step */
     uint64_t live;     /* tensors alive, but for the cached ones */
@@ -50,6 +55,8 @@ struct tain_tensor {
     tain_tensor *grad_home;
     bool grad_started; /* grad_home holds something: add to it */
 };
+
+tain_device *device_open(const char *which); /* untried (device.c) */
 
 /* ---- Tensors (tensor.c): new references, NULL on failure ---- */
 

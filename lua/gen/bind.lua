@@ -114,22 +114,22 @@ local function read_param(text, line)
   return { name = name, type = squeeze(type_):gsub("%s*%*%s*", " *"):gsub("%*const", "* const") }
 end
 
-local enums, opaque, functions = {}, {}, {}
+local enums, functions = {}, {}
 
 local declarations = read(path)
 for _, d in ipairs(declarations) do
   local text, line = squeeze(d.text), d.line
-  local body, enum = text:match("^typedef enum %b{} ([%w_]+);$"), nil
+  local body = text:match("^typedef enum %b{} ([%w_]+);$")
   if body then
-    enum = { name = body, section = d.section, doc = read_doc(d.doc), constants = {} }
+    local enum = { name = body, section = d.section, doc = read_doc(d.doc), constants = {} }
     for item in text:match("%b{}"):sub(2, -2):gmatch("[^,]+") do
       local constant = item:match("^%s*([%w_]+)")
       if constant then enum.constants[#enum.constants + 1] = constant end
     end
     enum.names = value_names(enum.constants)
     enums[#enums + 1], enums[enum.name] = enum, enum
-  elseif text:match("^typedef struct ([%w_]+) ([%w_]+);$") then
-    opaque[text:match("([%w_]+);$")] = true
+  elseif text:match("^typedef struct [%w_]+ [%w_]+;$") then
+    d.opaque = true   -- no more than its name is known
   elseif text:match("^typedef struct [%w_]* ?%b{} [%w_]+;$")
     or text:match("^struct [%w_]+ %b{};$") then
     if text:find("%w%s*:%s*%d") then stop(line, "a bit-field: compilers lay it out differently") end

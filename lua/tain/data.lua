@@ -172,6 +172,17 @@ function data.contains(list, value)
   return false
 end
 
+--- A list of one value, so many times. For what is measured.
+---
+--- @param value any
+--- @param count integer
+--- @return any[]
+function data.same(value, count)
+  local list = {}
+  for i = 1, count do list[i] = value end
+  return list
+end
+
 --- Goes through a table in the order of its keys, numbers before strings.
 ---
 --- @param map table

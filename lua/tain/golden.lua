@@ -200,8 +200,8 @@ function recognise.blocks(folder, names, list)
   end }
 end
 
-golden.kinds = "runs of janus and of its port in transformers, adapters and training, tokenizers, prompts, preprocessing, losses, "
-  .. "TensorBoard's files, the blocks world"
+golden.kinds = "runs of janus and of its port in transformers, adapters and training, tokenizers, prompts, "
+  .. "preprocessing, losses, TensorBoard's files, the blocks world"
 
 --- What can be compared in a folder, and in those below it; or one recorded run of a model, by the
 --- name that its files begin with.
@@ -217,15 +217,15 @@ function golden.find(folder)
       and { model(above or ".", name) } or {}
   end
   local names, below, list = {}, {}, {}
-  for _, name in ipairs(files.list(folder)) do
-    names[name] = true
-    if C.tain_folder_exists(folder .. "/" .. name) then below[#below + 1] = name end
+  for _, inside in ipairs(files.list(folder)) do
+    names[inside] = true
+    if C.tain_folder_exists(folder .. "/" .. inside) then below[#below + 1] = inside end
   end
   for _, fn in pairs(recognise) do fn(folder, names, list) end
   table.sort(list, function(a, b) return a.name < b.name end)
   if #list == 0 or not names["info.json"] then   -- a folder with an info.json is one thing
-    for _, name in ipairs(below) do
-      for _, one in ipairs(golden.find(folder .. "/" .. name)) do
+    for _, inside in ipairs(below) do
+      for _, one in ipairs(golden.find(folder .. "/" .. inside)) do
         list[#list + 1] = one
       end
     end

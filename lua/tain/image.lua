@@ -45,6 +45,19 @@ function image.of_codes(parts)
   return self
 end
 
+--- An image of codes that nobody chose, for what is measured: the same for the same number.
+---
+--- @param model Model
+--- @param number integer
+--- @return Image
+function image.arbitrary(model, number)
+  local handle = own.handle(model)
+  local count, size = C.tain_model_image_codes(handle), C.tain_model_image_size(handle)
+  local codes, codebook = ffi.new("int32_t[?]", count), C.tain_model_codebook(handle)
+  for k = 0, count - 1 do codes[k] = (number * 7919 + k * 104729) % codebook end
+  return image.of_codes { codes = codes, count = count, model = model, width = size, height = size }
+end
+
 --- The codes of an image, or nil. For tain.model.
 function image.codes_of(self) return drawn[self] end
 

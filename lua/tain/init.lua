@@ -28,7 +28,8 @@ local parts = {
   optim = "adamw",
   device = "device",
 }
-local modules = { json = true, loss = true, measure = true, method = true, schedule = true, sheet = true }   -- whole modules: tain.json.decode
+-- whole modules: tain.json.decode
+local modules = { json = true, loss = true, measure = true, method = true, schedule = true, sheet = true }
 
 local where = {}
 for part, names in pairs(parts) do

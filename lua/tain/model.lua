@@ -122,8 +122,9 @@ end
 ---
 --- @param folder string made if it is missing
 --- @param options? table type: how numbers are stored, "f32", "f16", "bf16", or "int8", "int4" for all
----   weights as they are in a model that was loaded so; layout: "deepseek" as published, "transformers" as its port has it, or the model's own if nil; shard: bytes at most of
----   one file, with an index if there are several
+---   weights as they are in a model that was loaded so; layout: "deepseek" as published, "transformers" as
+---   its port has it, or the model's own if nil; shard: bytes at most of one file, with an index if there
+---   are several
 function Model:save(folder, options)
   local m = handle("save", self)
   folder = check.string("save", "folder", folder)
@@ -442,7 +443,8 @@ function Model:score(images, prompts, options)
     end
     local n = #part
     local rgb, width, height = gather("score", self, part)
-    local image_of, yes, no, word = ffi.new("int32_t[?]", n), ffi.new("float[?]", n), ffi.new("float[?]", n), ffi.new("int32_t[?]", n)
+    local image_of, word = ffi.new("int32_t[?]", n), ffi.new("int32_t[?]", n)
+    local yes, no = ffi.new("float[?]", n), ffi.new("float[?]", n)
     for i = 0, n - 1 do image_of[i] = i end
     check.status(C.tain_model_score(m, rgb, n, width, height, image_of, texts("score", "prompt", questions), n, yes, no, word))
     for i = 0, n - 1 do
@@ -571,7 +573,8 @@ end
 --- @param pixels Tensor [B, S, S, 3] from -1 to 1
 --- @return Tensor # [B, G, G, code_size]
 function Model:codec_encode(pixels)
-  return tensor.adopt("codec_encode", C.tain_codec_encode(handle("codec_encode", self), check.tensor("codec_encode", "pixels", pixels)))
+  pixels = check.tensor("codec_encode", "pixels", pixels)
+  return tensor.adopt("codec_encode", C.tain_codec_encode(handle("codec_encode", self), pixels))
 end
 
 --- @param z Tensor [B, N, code_size], rows at unit length

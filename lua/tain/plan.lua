@@ -6,6 +6,7 @@
 
 local ffi = require "ffi"
 local check = require "tain.check"
+local data = require "tain.data"
 local device = require "tain.device"
 local image = require "tain.image"
 local loader = require "tain.model"
@@ -42,19 +43,6 @@ local function most(before, fn)
   return tonumber(C.tain_device_memory(handle, true)) - before
 end
 
-local function same(value, count)
-  local list = {}
-  for i = 1, count do list[i] = value end
-  return list
-end
-
--- An image that was drawn with codes of zero.
-local function drawn(model)
-  local handle = own.handle(model)
-  local count, size = C.tain_model_image_codes(handle), C.tain_model_image_size(handle)
-  return image.of_codes { codes = ffi.new("int32_t[?]", count), count = count, model = model, width = size, height = size }
-end
-
 --- The phases of a loop, each with the most device memory it has at once.
 ---
 --- @param folder string a model; on a device that counts, its weights need not be there
@@ -73,20 +61,20 @@ function plan.phases(folder, options)
   row("load", "the model's weights, " .. options.storage, function()
     model = loader.load(folder, { storage = options.storage })
   end)
-  local prompts = same(options.prompt, options.images)
+  local prompts = data.same(options.prompt, options.images)
   local guidance = options.guidance or model.guidance
   row("draw", ("%d images together, guidance %g"):format(options.images, guidance), function()
     model:generate(prompts, { guidance = guidance, batch = options.images })
   end)
   row("decode", "the codes of an image to its pixels", function()
-    local picture = drawn(model)
+    local picture = image.arbitrary(model, 0)
     picture:pixels()
     picture:free()
   end)
   row("score", ("%d images judged together"):format(options.images), function()
     local size = C.tain_model_image_size((own.handle(model)))
     local picture = image.image(size, size)
-    model:score(same(picture, options.images), prompts, { batch = options.images })
+    model:score(data.same(picture, options.images), prompts, { batch = options.images })
     picture:free()
   end)
   -- A step: the second has the optimizer's moments from the first.
@@ -99,7 +87,7 @@ function plan.phases(folder, options)
         local params = options.lora and model:adapt { rank = options.lora } or model:parameters()
         model:recompute(options.recompute or false)
         local optimizer = optim.adamw(params, { lr = 1e-4 })
-        local some, pictures = same(options.prompt, options.batch), same(drawn(model), options.batch)
+        local some, pictures = data.same(options.prompt, options.batch), data.same(image.arbitrary(model, 0), options.batch)
         for _ = 1, 2 do
           optimizer:step(function() return -model:logprob(some, pictures, { per = "token" }):mean() end)
         end

@@ -455,7 +455,8 @@ local function candidates(self)
         shots[k] = shot(self, event, event.image, h.b { ["data-candidate"] = place_of[event],
           event.image and roles[event.image] })
       end
-      strips[i] = h.div { class = "strip", ["data-strip"] = ("%d %d"):format(r - 1, one.place - 1), h.p { h.b { h.bdi { prompt } }, " ",
+      strips[i] = h.div { class = "strip", ["data-strip"] = ("%d %d"):format(r - 1, one.place - 1),
+        h.p { h.b { h.bdi { prompt } }, " ",
         h.span { class = "soft", fate(self, round, prompt, list) } },
         h.div { class = "row", shots } }
     end

@@ -15,6 +15,7 @@
 --- apart, in `times.jsonl` and `metrics.jsonl`.
 
 local check = require "tain.check"
+local clock = require "tain.clock"
 local data = require "tain.data"
 local device = require "tain.device"
 local events = require "tain.events"
@@ -183,6 +184,12 @@ local function mend_metrics(self)
   files.write(path, #lines > 0 and table.concat(lines, "\n") .. "\n" or "")
 end
 
+-- When the latest of the processes before this one said something.
+local function last_time(self)
+  local lines = whole_lines(self.folder .. "/times.jsonl")
+  return tonumber((lines[#lines] or ""):match '"time":(%d+)') or 0
+end
+
 local function append(self, name, row)
   local file = self.files[name]
   if not file then
@@ -260,7 +267,8 @@ function run.run(options)
     end
   end
   mend_metrics(self)
-  append(self, "times.jsonl", json.encode { event = self.events.recorded, time = os.time(),
+  clock.after(last_time(self))
+  append(self, "times.jsonl", json.encode { event = self.events.recorded, time = clock.time(),
     what = begun and "resumed" or "begun" })
   opened[#opened + 1] = self
   return self
@@ -313,7 +321,7 @@ function Run:event(event)
   check.string("event", "event.kind", event.kind)
   local fresh = self.events:add(event)
   if fresh then
-    append(self, "times.jsonl", json.encode { event = self.events.at, time = os.time() })
+    append(self, "times.jsonl", json.encode { event = self.events.at, time = clock.time() })
     on_board(self, event)
   end
   return fresh
@@ -342,7 +350,7 @@ function Run:metrics(row)
   end
   local fresh = self:event(event)
   if fresh then
-    line.global_step, line.wall_time = event.global_step, os.time()
+    line.global_step, line.wall_time = event.global_step, clock.time()
     append(self, "metrics.jsonl", "{" .. events.text(line) .. "}")
     line.wall_time = nil
     log.log(line)
@@ -639,7 +647,7 @@ function Run:close(options)
       self.events.at, self.events.path, self.events.recorded)
   end
   self.events:close()
-  append(self, "times.jsonl", json.encode { event = self.events.at, time = os.time(),
+  append(self, "times.jsonl", json.encode { event = self.events.at, time = clock.time(),
     what = "closed" })
   for _, file in pairs(self.files) do file:close() end
   if self.board then self.board:close() end

@@ -8,6 +8,7 @@
 local bit = require "bit"
 local ffi = require "ffi"
 local check = require "tain.check"
+local clock = require "tain.clock"
 local own = require "tain.own"
 
 local band, bxor, bor, rshift, lshift = bit.band, bit.bxor, bit.bor, bit.rshift, bit.lshift
@@ -126,15 +127,14 @@ Board.__index = Board
 --- @param folder string
 --- @return Board
 function tensorboard.open(folder)
-  local seconds, path, file = os.time(), nil, nil
+  local seconds, path = clock.time(), nil
   for i = 0, 999 do   -- two in one second
     path = ("%s/events.out.tfevents.%010d.tain.%d"):format(folder, seconds, i)
-    file = io.open(path, "rb")
-    if not file then break end
-    file:close()
+    local there = io.open(path, "rb")
+    if not there then break end
+    there:close()
   end
-  local why
-  file, why = io.open(path, "ab")
+  local file, why = io.open(path, "ab")
   if not file then check.raise("tensorboard: %s", why) end
   local self = setmetatable({ file = file, path = path }, Board)
   self:put(tensorboard.version(seconds))
@@ -163,7 +163,7 @@ function Board:scalars(step, row)
   end
   table.sort(names)
   for _, name in ipairs(names) do
-    self:put(tensorboard.scalar(name, row[name], step, os.time()))
+    self:put(tensorboard.scalar(name, row[name], step, clock.time()))
   end
 end
 
@@ -175,7 +175,7 @@ end
 function Board:image(tag, image, step)
   assert(own.kind(image) == "image")
   local width, height = image:size()
-  self:put(tensorboard.picture(tag, image:png(), width, height, step, os.time()))
+  self:put(tensorboard.picture(tag, image:png(), width, height, step, clock.time()))
 end
 
 function Board:close()

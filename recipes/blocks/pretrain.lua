@@ -91,7 +91,8 @@ if opt.start then model:restore(opt.start) end
 
 local used = { used = {} }
 stage("codec", model, "^gen_vision_model", nil, opt.codec_steps,
-  tain.schedule.cosine { lr = opt.codec_lr, warmup = math.min(20, opt.codec_steps), steps = math.max(1, opt.codec_steps), floor = 0.05 },
+  tain.schedule.cosine { lr = opt.codec_lr, warmup = math.min(20, opt.codec_steps), steps = math.max(1, opt.codec_steps),
+    floor = 0.05 },
   function(n, optimizer, lr)
     local row = codec.step(model, optimizer, used, n,
       { seed = opt.seed, batch = opt.codec_batch, lr = lr, revive = 50, revive_until = opt.codec_steps * 0.7 })

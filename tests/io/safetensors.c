@@ -2,6 +2,7 @@
 #include "io/temp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 
 static struct st_file *open_bytes(const char *name, const void *bytes, size_t n)
@@ -269,7 +270,26 @@ static void test_floats(void)
     CHECK_INT(truncate(in_temp("floats"), st_find(f, "brain")->offset + 5), 0);
     CHECK_FAILS(st_read_float(f, st_find(f, "brain"), out, N), TAIN_EFORMAT, "brain: ");
     CHECK(strstr(tain_error(), "where more was expected"));
+    CHECK_FAILS(st_read_float(f, st_find(f, "half"), out, N), TAIN_EFORMAT, "was changed while it was read");
+    st_close(f);
+
+    /* Written over while open: not half of the one and half of the other. */
+    CHECK_INT(st_write(in_temp("floats"), list, 3), 0);
+    CHECK(f = st_open(in_temp("floats")));
     CHECK_INT(st_read_float(f, st_find(f, "half"), out, N), 0);
+    usleep(20000); /* a tick of the clock that files have */
+    int fd = open(in_temp("floats"), O_WRONLY);
+    CHECK(fd >= 0 && pwrite(fd, "\1", 1, (off_t)st_find(f, "brain")->offset) == 1 && !close(fd));
+    CHECK_FAILS(st_read_float(f, st_find(f, "brain"), out, N), TAIN_EFORMAT, "was changed while it was read");
+    st_close(f);
+
+    /* Another in its place: the one that was opened is still whole. */
+    CHECK_INT(st_write(in_temp("floats"), list, 3), 0);
+    CHECK(f = st_open(in_temp("floats")));
+    usleep(20000);
+    CHECK_INT(st_write(in_temp("another"), list, 1), 0);
+    CHECK(!rename(in_temp("another"), in_temp("floats")));
+    CHECK_INT(st_read_float(f, st_find(f, "brain"), out, N), 0);
     st_close(f);
 }
 

@@ -48,8 +48,8 @@ end
 local said, code = recipe.sh(("mkdir -p %s/locked && chmod 555 %s/locked; TAIN_FAULT=open:1 %s"):format(
   recipe.folder, recipe.folder, loops.looper:format "locked/run"))
 t.that(code == 1 and said:find "Read%-only file system", said)
-t.equal({ recipe.sh "TAIN_FAULT=disk $tain version" }, { "tain: TAIN_FAULT is disk:N, sync:N, open:N, memory:N or "
-  .. "device:N, with commas between; it is disk\n", 2 })
+t.equal({ recipe.sh "TAIN_FAULT=disk $tain version" }, { "tain: TAIN_FAULT is disk:N, sync:N, open:N, memory:N, "
+  .. "device:N, clock:N or kernel:NAME, with commas between; it is disk\n", 2 })
 
 recipe.sh(("cp -r %s %s/model && truncate -s -64 %s/model/model.safetensors"):format(recipe.model, recipe.folder, recipe.folder))
 said, code = recipe.sh(("$tain recipes/gap.lua --model %s/model --prompts %s/heldout.jsonl"):format(recipe.folder, recipe.folder))

@@ -89,7 +89,8 @@ Does nothing much.
 ]])
 
 -- Errors: one clean line; with --debug, the recipe's lines of the stack and no others.
-local failing = write("f.lua", 'local h = require "helper"\nlocal tain = require "tain"\ntain.scope(function()\n  h.fail()\nend)\n')
+local failing = write("f.lua",
+  'local h = require "helper"\nlocal tain = require "tain"\ntain.scope(function()\n  h.fail()\nend)\n')
 t.equal(sh("$tain " .. failing), folder .. "/helper.lua:2: deep\n")
 said = sh("$tain --debug " .. failing)
 t.that(said:find("f.lua:4: in ", 1, true) and said:find("f.lua:3: in the recipe", 1, true), said)

@@ -18,7 +18,8 @@ local function contents(path, into)
   local length = tonumber(ffi.cast("const uint64_t *", text)[0])
   for name, e in pairs(tain.json.decode(text:sub(9, 8 + length))) do
     if name ~= "__metadata__" then
-      list[name] = e.dtype .. tain.json.encode(e.shape) .. text:sub(9 + length + e.data_offsets[1], 8 + length + e.data_offsets[2])
+      list[name] = e.dtype .. tain.json.encode(e.shape)
+        .. text:sub(9 + length + e.data_offsets[1], 8 + length + e.data_offsets[2])
     end
   end
   return list
@@ -50,9 +51,11 @@ os.execute(("cp %s/info.json %s/io.safetensors %s"):format(golden, golden, port)
 local said, code = recipe.sh(("$tain check %s"):format(port))
 t.that(code == 0 and said:find "gen1.greedy", said)
 local now, was = tain.json.decode(read(port .. "/config.json")), tain.json.decode(read(golden .. "/config.json"))
-for part, list in pairs { text_config = "vocab_size hidden_size intermediate_size num_hidden_layers bos_token_id",
-                          vision_config = "hidden_size depth num_image_tokens projection_dim mlp_ratio patch_size",
-                          vq_config = "num_patches channel_multiplier embed_dim num_embeddings projection_dim latent_channels" } do
+for part, list in pairs {
+  text_config = "vocab_size hidden_size intermediate_size num_hidden_layers bos_token_id",
+  vision_config = "hidden_size depth num_image_tokens projection_dim mlp_ratio patch_size",
+  vq_config = "num_patches channel_multiplier embed_dim num_embeddings projection_dim latent_channels",
+} do
   for key in list:gmatch "%S+" do t.equal({ part, key, now[part][key] }, { part, key, was[part][key] }) end
 end
 t.equal(now.image_token_id, was.image_token_id)
@@ -64,8 +67,6 @@ local index = tain.json.decode(read(shards .. "/model.safetensors.index.json"))
 local all, files = {}, {}
 for _, name in pairs(index.weight_map) do files[name] = true end
 for name in pairs(files) do
-  local before = {}
-  for key, value in pairs(all) do before[key] = value end
   local one = contents(shards .. "/" .. name)
   local bytes, count = 0, 0
   for key, value in pairs(one) do

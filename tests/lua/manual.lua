@@ -61,11 +61,11 @@ end
 local function prelude(block)
   runs = runs + 1
   local data = tain.approved(judged)
-  local model = tain.load(recipe.model)   -- its own: parameters have one optimizer
-  local optimizer = block:find "optimizer:step" and not block:find "tain.adamw" and tain.adamw(model:parameters())
+  local own = tain.load(recipe.model)   -- parameters have one optimizer
+  local optimizer = block:find "optimizer:step" and not block:find "tain.adamw" and tain.adamw(own:parameters())
   return {
-    tain = tain, model = model, start = model, prompts = texts, images = images, list = data, data = data,
-    judged = judged, optimizer = optimizer, overall = tain.summary(tain.evaluate(model, prompts, { seed = 1 })),
+    tain = tain, model = own, start = own, prompts = texts, images = images, list = data, data = data,
+    judged = judged, optimizer = optimizer, overall = tain.summary(tain.evaluate(own, prompts, { seed = 1 })),
     step = 3,
     batch = block:find "batch.chosen" and columns(ranked, "prompt chosen rejected ref_chosen ref_rejected")
       or columns(data, "prompt image"),

@@ -21,7 +21,7 @@ end
 local run = make("run", 1)
 local page = report.page(run)
 t.that(page == report.page(run), "two pages of one run differ")
-local tree, text, elements = tags.scan(page)
+local _, text, elements = tags.scan(page)
 for _, element in ipairs(elements) do
   for name, value in pairs(element.attributes) do
     if name == "src" then t.that(value:find "^data:image/png;base64,[%w+/=]+$", "an image from elsewhere") end

@@ -100,7 +100,14 @@ local pieces = { "<script>document.title='x'</script>", "<img src=x onerror=aler
   "-->", "<!--", "]]>", "<![CDATA[", "javascript:", "'", '"', "\\", "&", "&lt;", "&#60;", "<", ">", "`", "\0", "\1",
   "\27[31m", "\127", "\n", "\r", "\t", "</p>", "<svg/onload=1>", "%s", "=", "\226\128\174", "é", "日本", "🦁", "</script",
   "<b", "//", "url(http://x)", " onclick=", "\226\128\168", "<table>", "</td>", "</bdi>", "<plaintext>", "<textarea>",
-  "<template>", "<iframe src=//x>", "<base href=//x>", "<meta http-equiv=refresh content=0>", "<frameset>" }
+  "<template>", "<iframe src=//x>", "<base href=//x>", "<meta http-equiv=refresh content=0>", "<frameset>",
+  "&#0;", "&#xD800;", "&lt", "&Tab;", "\\ud800",
+  "\194\133", "\194\160", "\226\128\169", "\226\129\166", "\239\187\191", "\239\191\189",
+  "\239\191\190", "\244\143\191\191", "e\204\129\204\129", "👩‍👩‍👧", "<svg><style>", "<math><mtext><table><mglyph>", "<noscript>",
+  "<select><option>", "<a href='data:text/html,x'>", "\" autofocus onfocus=\"", "' style='x", "{{", "${x}", "<?xml", "<!DOCTYPE" }
+-- Half a surrogate pair and bytes that are no UTF-8 do not come as far: no line of JSON holds them.
+t.equal({ json.decode '"\\ud800"' }, { nil, "byte 2: half a surrogate pair" })
+t.fails(json.encode, "is not UTF-8", "\237\160\128")
 local function log(name, text)
   os.execute("mkdir -p " .. folder .. "/" .. name)
   local made = events.open(folder .. "/" .. name .. "/events.jsonl", true)
@@ -124,6 +131,7 @@ page:go(log("hostile", function(i)
   for k = 1, 1 + math.floor(random:uniform() * 5) do
     parts[k + 1] = pieces[1 + math.floor(random:uniform() * #pieces)]
   end
+  if i % 500 == 0 then parts[#parts + 1] = parts[#parts]:rep(5000) end   -- very long
   hostile[i] = table.concat(parts)
   return hostile[i]
 end))

@@ -6,6 +6,7 @@
 
 local ffi = require "ffi"
 local check = require "tain.check"
+local data = require "tain.data"
 local host = require "tain.host"
 local image = require "tain.image"
 local models = require "tain.model"
@@ -84,23 +85,6 @@ local function attention(s, rows, from, to)
   return 4 * s.queries * seen, 2 * 4 * s.keys * seen
 end
 
-local function same(value, count)
-  local list = {}
-  for i = 1, count do list[i] = value end
-  return list
-end
-
--- Images of arbitrary codes.
-local function drawn(model, s, count)
-  local list, pixels, codebook = {}, C.tain_model_image_size(handle(model)), C.tain_model_codebook(handle(model))
-  for i = 1, count do
-    local codes = ffi.new("int32_t[?]", s.codes)
-    for k = 0, s.codes - 1 do codes[k] = (i * 7919 + k * 104729) % codebook end
-    list[i] = image.of_codes { codes = codes, count = s.codes, model = model, width = pixels, height = pixels }
-  end
-  return list
-end
-
 -- ---- Works ----
 
 works.decode = {
@@ -152,7 +136,7 @@ works.draw = {
   jobs = function(opt)
     local model = open("draw", opt.model, opt.storage)
     local s, each = sizes(model), parts.bytes[opt.storage]
-    local rows, prompts = opt.images * (opt.guidance == 1 and 1 or 2), same(PROMPT, opt.images)
+    local rows, prompts = opt.images * (opt.guidance == 1 and 1 or 2), data.same(PROMPT, opt.images)
     local tokens = s.prompt + s.codes - 1
     local flops = attention(s, rows, 1, tokens)
     local _, bytes = attention(s, rows, s.prompt + 1, tokens)
@@ -176,7 +160,7 @@ works.score = {
     local pixels = C.tain_model_image_size(handle(model))
     local one = image.image(pixels, pixels)
     for i = 0, 3 * pixels * pixels - 1 do one:pixels()[i] = i * 37 % 251 end
-    local images, prompts = same(one, opt.images), same(PROMPT, opt.images)
+    local images, prompts = data.same(one, opt.images), data.same(PROMPT, opt.images)
     local read = each * (s.body + s.words + s.seeing) * math.ceil(opt.images / B)
     return { {
       work = "score", storage = opt.storage,
@@ -202,7 +186,8 @@ works.train = {
     local params = opt.lora and model:adapt { rank = opt.lora }
       or model:parameters { "^language_model", "^gen_aligner", "^gen_embed", "^gen_head" }
     local optimizer = optim.adamw(params, { lr = 1e-4, decay = 0.01, clip = 1 })
-    local images, prompts, trained = drawn(model, s, B), same(PROMPT, B), 0
+    local images, prompts, trained = {}, data.same(PROMPT, B), 0
+    for i = 1, B do images[i] = image.arbitrary(model, i) end
     for _, one in ipairs(params) do trained = trained + one:count() end
     local tokens = s.prompt + s.codes - 1
     local forward = 2 * B * (s.body * tokens + s.head * s.codes)

@@ -5,6 +5,7 @@
 --- rates of each kind are of that kind alone.
 
 local facts = require "tain.report.facts"
+local fail = require "tain.fail"
 local files = require "tain.files"
 local image = require "tain.image"
 local json = require "tain.json"
@@ -13,11 +14,6 @@ local pause = require "tain.pause"
 local random = require "tain.random"
 local settings = require "tain.settings"
 local terminal = require "tain.terminal"
-
-local function fail(format, ...)
-  io.stderr:write("tain: ", format:format(...), "\n")
-  return 2
-end
 
 local function say(format, ...)
   io.stdout:write(format:format(...), "\n")

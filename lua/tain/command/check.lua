@@ -105,19 +105,19 @@ local function check_weights(folder)
       main, read = "pytorch_model.bin", bin_contents
     end
   end
-  local files, index, why = { [main] = true }, nil, nil
+  local wanted, index = { [main] = true }, nil
   if exists(folder .. "/" .. main .. ".index.json") then
+    local why
     index, why = read_json(folder .. "/" .. main .. ".index.json")
     local map = index and index.weight_map
     say(type(map) == "table", "%s", index and main .. ".index.json" or why)
-    files, index = {}, type(map) == "table" and map or {}
-    for _, file in pairs(index) do files[file] = true end
+    wanted, index = {}, type(map) == "table" and map or {}
+    for _, file in pairs(index) do wanted[file] = true end
   end
   local there = {}
-  for file in tain.sorted(files) do
+  for file in tain.sorted(wanted) do
     local plain = not file:find("[/\\]") and file ~= ".."
-    local names
-    names, why = read(folder .. "/" .. (plain and file or "-"))
+    local names, why = read(folder .. "/" .. (plain and file or "-"))
     say(names, "%s", names and file .. (#names > 0 and (": %d tensors"):format(#names) or "")
       or why)
     for _, name in ipairs(names or {}) do there[name] = file end

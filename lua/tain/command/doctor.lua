@@ -84,6 +84,11 @@ local function devices()
   end
   local chosen, banner = pcall(device.device)
   say("chosen", "%s", tostring(banner))
+  if chosen then
+    local wrong = banner:match "wrong here and not used: (.*)"
+    say("kernels", "%s", wrong and "portable ones, because these are wrong on this driver: " .. wrong
+      or "the fast ones, which were tried on this driver")
+  end
   return chosen
 end
 

@@ -1,16 +1,12 @@
 --- tain explain: the story of one pair of a run, from its prompt to what training did with it.
 
 local facts = require "tain.report.facts"
+local fail = require "tain.fail"
 local files = require "tain.files"
 local image = require "tain.image"
 local select_ = require "tain.report.select"
 local story = require "tain.story"
 local terminal = require "tain.terminal"
-
-local function fail(format, ...)
-  io.stderr:write("tain: ", format:format(...), "\n")
-  return 2
-end
 
 local function say(format, ...) io.stdout:write(format:format(...), "\n") end
 

@@ -1,13 +1,9 @@
 --- tain init: a folder to work in: a recipe to change, prompts, and what editors want to know.
 
+local fail = require "tain.fail"
 local files = require "tain.files"
 local host = require "tain.host"
 local json = require "tain.json"
-
-local function fail(format, ...)
-  io.stderr:write("tain: ", format:format(...), "\n")
-  return 2
-end
 
 local function recipes_folder()
   for _, folder in ipairs { host.folder .. "/../recipes", host.folder .. "/recipes", "recipes" } do

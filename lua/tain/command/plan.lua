@@ -58,7 +58,8 @@ return {
     local rows = plan.phases(folder, given)
     if settings.json then
       for _, row in ipairs(rows) do
-        say("%s", json.encode { phase = row.phase, about = row.about, bytes = row.bytes, fits = row.bytes and row.bytes <= limit })
+        say("%s", json.encode { phase = row.phase, about = row.about, bytes = row.bytes,
+          fits = row.bytes and row.bytes <= limit })
       end
       return 0
     end

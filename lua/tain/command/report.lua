@@ -1,12 +1,7 @@
 --- tain report: one page about a run, or about several side by side.
 
+local fail = require "tain.fail"
 local files = require "tain.files"
-
-local function fail(...)
-  io.stderr:write("tain: ", ...)
-  io.stderr:write "\n"
-  return 2
-end
 
 return {
   usage = "RUN …",
@@ -19,11 +14,11 @@ return {
         out = arguments[i]
         if not out then return fail("--out needs a file") end
       elseif arguments[i]:find "^%-" then
-        return fail("report has no option ", arguments[i])
+        return fail("report has no option %s", arguments[i])
       else
         local folder = arguments[i]:gsub("(.)/+$", "%1")
         if not files.exists(folder .. "/run.json") and not files.exists(folder .. "/events.jsonl") then
-          return fail(folder, " is not the folder of a run: it has no run.json")
+          return fail("%s is not the folder of a run: it has no run.json", folder)
         end
         folders[#folders + 1] = folder
       end

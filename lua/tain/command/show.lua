@@ -1,17 +1,13 @@
 --- tain show: pictures on the terminal, of files, of a folder, or of a run.
 
 local facts = require "tain.report.facts"
+local fail = require "tain.fail"
 local files = require "tain.files"
 local image = require "tain.image"
 local settings = require "tain.settings"
 local terminal = require "tain.terminal"
 
 local PROMPTS, ROUNDS = 12, 4   -- of a run, unless --all
-
-local function fail(format, ...)
-  io.stderr:write("tain: ", format:format(...), "\n")
-  return 2
-end
 
 -- At most `most` of a list, the first and the last among them.
 local function spread(list, most)

@@ -1,0 +1,232 @@
+/* trial.c - opening a device, and whether its driver computes right.
+ *
+ * The kernels that take most of the time lean on more of a driver than plain ones do: texel buffers, four
+ * numbers at a time, values handed round among lanes. So before a device is used for the first time they
+ * are tried against the loops of op_table.c, on shapes that take their fast form. A kernel that is wrong is
+ * left out for its portable form; one that has none, or is wrong in that too, for reads of plain
+ * buffers; what is wrong even then is refused. What was found is kept beside Mesa's compiled shaders and
+ * holds for this driver, this device and these shaders.
+ *
+ * These are few shapes of few kernels, because a driver must compile each: `tain check` tries all of them.
+ */
+#include "check/ops.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Greater than what rounding does to any of the cases, less than what any mistake does. */
+static const double most = 1e-3;
+
+#define AT(dims, ...) { dims, { __VA_ARGS__ }, 0, 0 }
+
+/* In the order of dependence: what reads wrong is wrong in everything else. */
+static const struct trial {
+    const char *name;
+    enum kernel kernel; /* 0: all of them, by the way they read */
+    bool forward;       /* no gradients: each is one kernel more for the driver to compile */
+    const char *op;     /* in check_op_table */
+    struct check_case of;
+} trials[] = {
+    { "reads", 0, true, "mul", { { AT(2, 9, 32), AT(2, 9, 32) }, { 0 } } },
+    { "reads", 0, true, "mul", { { AT(2, 5, 7), AT(1, 7) }, { 0 } } },
+    { "reads", 0, true, "cast, bf16", { { { 2, { 5, 8 }, 1, 1.0000001f } }, { TAIN_BF16 } } },
+    /* With gradients these are all three orientations, with tiles of 32 rows; then of 8, as in drawing. */
+    { "matmul", KERNEL_MATMUL, false, "matmul", { { AT(2, 64, 32), AT(2, 32, 512) }, { 0 } } },
+    { "matmul", KERNEL_MATMUL, true, "linear", { { AT(2, 4, 32), AT(2, 64, 32), AT(1, 64) }, { 0 } } },
+    { "attention", KERNEL_ATTENTION, false, "attention",
+      { { AT(4, 1, 20, 2, 32), AT(4, 1, 20, 2, 32), AT(4, 1, 20, 2, 32) }, { 1 } } },
+    { "attention", KERNEL_ATTENTION, true, "attention, one query",
+      { { AT(4, 2, 1, 2, 32), AT(4, 2, 41, 2, 32), AT(4, 2, 41, 2, 32) }, { 1 } } },
+    { "conv", KERNEL_CONV, true, "conv2d", { { AT(4, 1, 6, 5, 16), AT(4, 3, 3, 16, 32), AT(1, 32) }, { 1, 1, 1 } } },
+};
+
+/* How a device is used. */
+struct form {
+    bool buffers;
+    unsigned portable;
+};
+
+static tain_device *open_as(const char *which, const struct form *f)
+{
+    tain_device *d = device_open(which);
+
+    if (d && f->buffers)
+        gpu_read_buffers(d->gpu);
+    if (d)
+        d->portable = f->portable;
+    return d;
+}
+
+static struct check_op op_of(const struct trial *t)
+{
+    struct check_op op;
+    int i = 0;
+
+    while (strcmp(check_op_table[i].name, t->op))
+        i++;
+    op = check_op_table[i];
+    op.no_grad |= t->forward;
+    return op;
+}
+
+/* Whether the kernel has another form than the one that is being tried. */
+static bool has_portable(const struct trial *t, const tain_device *d)
+{
+    return t->kernel && !(d->portable & t->kernel) && (t->kernel != KERNEL_ATTENTION || !gpu_info(d->gpu)->texel);
+}
+
+/* The first that is wrong, with what is wrong of it; NULL if none is. Failing for want of memory, or because
+ * the user stops it, says nothing about the kernel: *status. */
+static const struct trial *first_wrong(tain_device *d, char *why, size_t room, int *status)
+{
+    for (size_t i = 0; i < COUNT_OF(trials); i++) {
+        const struct trial *t = &trials[i];
+        bool fast = t->kernel ? !(d->portable & t->kernel) : gpu_info(d->gpu)->texel;
+        struct check_op op = op_of(t);
+        double worst = 0, slope = 0;
+        uint64_t state = 1;
+
+        *status = check_case(d, &op, &t->of, &state, &worst, &slope);
+        if (*status == TAIN_ENOMEM || *status == TAIN_EINTERRUPTED)
+            return NULL;
+        if (*status) {
+            snprintf(why, room, "%s", tain_error());
+            *status = 0;
+            return t;
+        }
+        if (fast && base_fault_kernel(t->name)) {
+            snprintf(why, room, "as TAIN_FAULT asks");
+            return t;
+        }
+        if (!(fmax(worst, slope) <= most)) {
+            snprintf(why, room, "an error of %.2g where %.2g is allowed", fmax(worst, slope), most);
+            return t;
+        }
+    }
+    return NULL;
+}
+
+/* ---- What was found before ---- */
+
+static uint64_t mix(uint64_t h, const char *text)
+{
+    for (; *text; text++)
+        h = (h ^ (unsigned char)*text) * 1099511628211u;
+    return h;
+}
+
+/* The file for this device and driver. */
+static bool memory_path(const tain_device *d, char *path, size_t room)
+{
+    const struct gpu_info *i = gpu_info(d->gpu);
+    uint64_t h = mix(mix(mix(14695981039346656037u, i->name), i->driver), i->uuid);
+
+    return gpu_cache() && !base_fault_kernel(NULL) &&
+           snprintf(path, room, "%s/kernels-%016llx-%u%s", gpu_cache(), (unsigned long long)h, i->lanes,
+                    i->texel ? "-texel" : "") < (int)room;
+}
+
+/* True if this build tried them already. The sentences are left in *said. */
+static bool recall(const char *path, struct form *f, char *said, size_t room)
+{
+    FILE *file = fopen(path, "r");
+    unsigned long long build = 0;
+    int buffers = 0;
+    bool known = file && fscanf(file, "%llx %d %u\n", &build, &buffers, &f->portable) == 3 && build == gpu_build();
+
+    if (known) {
+        f->buffers = buffers;
+        said[fread(said, 1, room - 1, file)] = 0;
+    } else {
+        *f = (struct form){ 0 };
+    }
+    if (file)
+        fclose(file);
+    return known;
+}
+
+/* Where it cannot be kept they are tried again. */
+static void keep(const char *path, const struct form *f, const char *said)
+{
+    char fresh[700];
+    FILE *file;
+    bool whole;
+
+    snprintf(fresh, sizeof(fresh), "%s.%ld", path, (long)getpid());
+    if (!(file = fopen(fresh, "w")))
+        return;
+    whole = fprintf(file, "%llx %d %u\n%s", (unsigned long long)gpu_build(), f->buffers, f->portable, said) > 0;
+    if (fclose(file) || !whole || rename(fresh, path))
+        unlink(fresh);
+}
+
+/* ---- Opening ---- */
+
+/* Leaves out what is wrong until nothing is, on devices that are closed again: nothing remains of it in
+ * the one that is used. */
+static int find_form(const char *which, struct form *f, char *said, size_t room)
+{
+    for (;;) {
+        tain_device *d = open_as(which, f);
+        const struct trial *t;
+        const struct gpu_info *i;
+        char why[256] = "";
+        int status = 0;
+
+        if (!d)
+            return tain_error_status();
+        i = gpu_info(d->gpu);
+        t = first_wrong(d, why, sizeof(why), &status);
+        if (t && has_portable(t, d)) {
+            f->portable |= t->kernel;
+            snprintf(said + strlen(said), room - strlen(said),
+                     "tain: %s's fast kernel is wrong on this driver (%s, %s): the portable one is used\n", t->name, i->driver, why);
+        } else if (t && i->texel) {
+            *f = (struct form){ .buffers = true };
+            snprintf(said, room, "tain: texel reads are wrong on this driver (%s; %s: %s): buffer reads are used\n", i->driver,
+                     t->name, why);
+        } else if (t) {
+            status = fail(TAIN_EDEVICE, "device: %s is wrong on this driver in its portable form as well (%s; %s); choose another "
+                          "with --device", t->name, i->driver, why);
+        }
+        tain_device_free(d);
+        if (status || !t)
+            return status;
+    }
+}
+
+tain_device *tain_device_open(const char *which)
+{
+    static const char *const names[] = { "matmul", "attention", "conv" };
+    struct form f = { 0 };
+    tain_device *d = device_open(which);
+    char path[640], said[2048] = "";
+    bool kept, texel;
+
+    if (!d)
+        return NULL;
+    texel = gpu_info(d->gpu)->texel;
+    kept = memory_path(d, path, sizeof(path));
+    if (!kept || !recall(path, &f, said, sizeof(said))) {
+        if (find_form(which, &f, said, sizeof(said))) {
+            tain_device_free(d);
+            return NULL;
+        }
+        if (kept)
+            keep(path, &f, said);
+    }
+    fputs(said, stderr);
+    if (f.buffers)
+        gpu_read_buffers(d->gpu);
+    d->portable = f.portable;
+    if (f.buffers && texel)
+        strcat(d->wrong, "texel reads");
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (f.portable >> i & 1)
+            snprintf(d->wrong + strlen(d->wrong), sizeof(d->wrong) - strlen(d->wrong), "%s%s's fast kernel", *d->wrong ? ", " : "",
+                     names[i]);
+    return d;
+}
