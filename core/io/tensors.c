@@ -386,17 +386,15 @@ int st_read_float_part(const struct st_file *f, const struct st_entry *e, size_t
 
         if (status)
             return status;
-        for (size_t i = 0; i < n; i++) {
+        if (e->type == ST_F16)
+            f16_to_floats(piece, dest + done, n);
+        else if (e->type == ST_BF16)
+            bf16_to_floats(piece, dest + done, n);
+        for (size_t i = 0; i < n && e->type == ST_F64; i++) {
             double wide;
-            uint16_t half;
 
-            if (e->type == ST_F64) {
-                memcpy(&wide, piece + i * 8, 8);
-                dest[done + i] = (float)wide;
-            } else {
-                memcpy(&half, piece + i * 2, 2);
-                dest[done + i] = e->type == ST_F16 ? f16_to_f32(half) : bf16_to_f32(half);
-            }
+            memcpy(&wide, piece + i * 8, 8);
+            dest[done + i] = (float)wide;
         }
         done += n;
     }

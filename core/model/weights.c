@@ -422,6 +422,13 @@ static int read_blocks(const struct st_file *f, const struct source *s, size_t f
     return status;
 }
 
+/* Whether the file's numbers lie in memory as the device's do: they need not become floats in between. */
+static bool alike(const struct source *s, const struct weight *n)
+{
+    return s->values && ((s->values->type == ST_F16 && n->tensor->type == TAIN_F16) ||
+                         (s->values->type == ST_BF16 && n->tensor->type == TAIN_BF16));
+}
+
 /* Some rows of a part, from the source's row `from` on, into the weight's rows from `to` on. */
 static int load_rows(const struct st_file *f, const struct weight *n, const struct source *s, int64_t from, int64_t to, int64_t rows,
                      struct piece *p)
@@ -430,11 +437,15 @@ static int load_rows(const struct st_file *f, const struct weight *n, const stru
     tain_tensor *view = view_part(n->tensor, 0, to, rows);
     int status = view ? 0 : tain_error_status();
 
-    if (!status && s->values)
+    if (!status && alike(s, n))
+        status = st_read_part(f, s->values, (size_t)first * 2, p->values, (size_t)count * 2);
+    else if (!status && s->values)
         status = st_read_float_part(f, s->values, (size_t)first, p->values, (size_t)count);
     else if (!status)
         status = read_blocks(f, s, (size_t)first, (size_t)count, p);
-    if (!status && !s->values && n->tensor->type == s->type) {
+    if (!status && alike(s, n)) {
+        status = tensor_put(view, p->values);
+    } else if (!status && !s->values && n->tensor->type == s->type) {
         status = blocks_put(view, p->numbers, p->scales);
     } else if (!status) {
         if (!s->values)

@@ -397,6 +397,11 @@ static int move(tain_tensor *t, char *host, bool write)
     return status;
 }
 
+int tensor_put(tain_tensor *t, const void *data)
+{
+    return move(t, (char *)data, true);
+}
+
 tain_status tain_tensor_write(tain_tensor *tensor, const float *values, int64_t count)
 {
     size_t size;
@@ -415,12 +420,15 @@ tain_status tain_tensor_write(tain_tensor *tensor, const float *values, int64_t 
     host = base_alloc((size_t)count, size);
     if (!host)
         return TAIN_ENOMEM;
-    for (int64_t i = 0; i < count; i++)
-        switch (tensor->type) {
-        case TAIN_F16: ((uint16_t *)host)[i] = to_f16(values[i]); break;
-        case TAIN_BF16: ((uint16_t *)host)[i] = to_bf16(values[i]); break;
-        default: ((int32_t *)host)[i] = (int32_t)values[i];
-        }
+    if (tensor->type == TAIN_F16)
+        for (int64_t i = 0; i < count; i++)
+            ((uint16_t *)host)[i] = to_f16(values[i]);
+    else if (tensor->type == TAIN_BF16)
+        for (int64_t i = 0; i < count; i++)
+            ((uint16_t *)host)[i] = to_bf16(values[i]);
+    else
+        for (int64_t i = 0; i < count; i++)
+            ((int32_t *)host)[i] = (int32_t)values[i];
     status = move(tensor, host, true);
     if (tensor->type == TAIN_I32) {
         free(tensor->storage->host);

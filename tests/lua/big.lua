@@ -27,6 +27,11 @@ for size, shard in pairs { ["1b"] = 1, ["7b"] = 1000000 } do
   local picture = model:generate("a red cross", { seed = 1, guidance = 5 })
   local score = model:score(picture, "a red cross")
   t.that(score.p_yes > 0 and score.p_yes < 1)
+  -- Numbers that lie in the file as they do on the device are copied; the same comes of it.
+  local copied = tain.load(folder, { storage = "bf16" })
+  t.close(copied:score(picture, "a red cross").p_yes, score.p_yes, 1e-4)
+  t.close(copied:logprob("a red cross", picture):item(), model:logprob("a red cross", picture):item(), 1e-2)
+  copied:free()
   model:free()
 end
 recipe.done()
