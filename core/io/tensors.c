@@ -256,6 +256,7 @@ void st_close(struct st_file *f)
         free(f->shards[i].path);
         free(f->shards[i].text);
         free(f->shards[i].strides);
+        free(f->shards[i].sums);
     }
     free(f->shards);
     free(f->entries);
@@ -344,10 +345,27 @@ static int gather(const struct st_file *f, const struct st_entry *e)
     return TAIN_OK;
 }
 
+/* The checksum over the entry's first byte, or NULL. */
+static struct st_sum *sum_of(const struct st_shard *d, const struct st_entry *e)
+{
+    size_t low = 0, high = d->sum_count;
+
+    while (low < high) { /* the last that does not begin behind it */
+        size_t middle = (low + high) / 2;
+
+        if (d->sums[middle].at <= e->offset)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low && e->offset < d->sums[low - 1].at + d->sums[low - 1].size ? &d->sums[low - 1] : NULL;
+}
+
 int st_read_part(const struct st_file *f, const struct st_entry *e, size_t from, void *dest,
                  size_t bytes)
 {
     const struct st_shard *d = &f->shards[e->file];
+    struct st_sum *sum;
     int status;
 
     if (from > e->bytes || bytes > e->bytes - from)
@@ -355,6 +373,8 @@ int st_read_part(const struct st_file *f, const struct st_entry *e, size_t from,
                     e->name, e->bytes, bytes, from);
     if (!bytes)
         return TAIN_OK;
+    if ((sum = sum_of(d, e)) && (status = zip_check(d->path, d->fd, e->name, sum)))
+        return status;
     if (!e->stride)
         status = file_read_at(d->fd, d->path, e->offset + (int64_t)from, dest, bytes);
     else if (!(status = gather(f, e)))
