@@ -192,7 +192,7 @@ static tain_type stored(const struct weight *n, tain_type storage, tain_type hal
 
 int weights_place(struct weights *w, tain_type storage, tain_type half)
 {
-    int64_t used = ARENA;
+    int64_t room = tensor_most(w->device) / 64 * 64 < ARENA ? tensor_most(w->device) / 64 * 64 : ARENA, used = room;
 
     if (w->status)
         return fail_in("weights");
@@ -202,16 +202,16 @@ int weights_place(struct weights *w, tain_type storage, tain_type half)
 
         tain_type type = stored(n, storage, half);
 
-        if (type != TAIN_F32 || count > SMALL) {
+        if (type != TAIN_F32 || count > SMALL || span > room) {
             n->tensor = tensor_new(w->device, type, n->dims, n->shape);
         } else {
             int64_t stride[4], step = 1;
-            if (used + span > ARENA) {
+            if (used + span > room) {
                 tain_tensor **more = base_grow(w->arenas, (size_t)w->arena_count, (size_t)w->arena_count + 1, sizeof(*more));
                 if (!more)
                     return TAIN_ENOMEM;
                 w->arenas = more;
-                more[w->arena_count] = tain_tensor_create(w->device, TAIN_F32, 1, (int64_t[]){ ARENA });
+                more[w->arena_count] = tain_tensor_create(w->device, TAIN_F32, 1, &room);
                 if (!more[w->arena_count])
                     return tain_error_status();
                 w->arena_count++;

@@ -264,6 +264,14 @@ void tensor_unref(tain_tensor *t)
     tain_device_free(d);
 }
 
+int64_t tensor_most(const tain_device *d)
+{
+    const struct gpu_info *info = gpu_info(d->gpu);
+    uint64_t bytes = info->range < info->allocation ? info->range : info->allocation;
+
+    return (int64_t)(bytes / 4) - 256;
+}
+
 struct gpu_bind tensor_bind(const tain_tensor *t, enum gpu_access access)
 {
     uint64_t span = 0, size = type_bytes(t->type);
