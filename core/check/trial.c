@@ -33,9 +33,11 @@ static const struct trial {
     { "reads", 0, true, "mul", { { AT(2, 9, 32), AT(2, 9, 32) }, { 0 } } },
     { "reads", 0, true, "mul", { { AT(2, 5, 7), AT(1, 7) }, { 0 } } },
     { "reads", 0, true, "cast, bf16", { { { 2, { 5, 8 }, 1, 1.0000001f } }, { TAIN_BF16 } } },
-    /* With gradients these are all three orientations, with tiles of 32 rows; then of 8, as in drawing. */
+    /* With gradients these are all three orientations, with tiles of 32 rows; then of 8, and few rows, as in
+     * drawing. */
     { "matmul", KERNEL_MATMUL, false, "matmul", { { AT(2, 64, 32), AT(2, 32, 512) }, { 0 } } },
-    { "matmul", KERNEL_MATMUL, true, "linear", { { AT(2, 4, 32), AT(2, 64, 32), AT(1, 64) }, { 0 } } },
+    { "matmul", KERNEL_MATMUL, true, "linear", { { AT(2, 8, 32), AT(2, 64, 32), AT(1, 64) }, { 0 } } },
+    { "matmul", KERNEL_MATMUL, true, "linear", { { AT(2, 2, 128), AT(2, 20, 128), AT(1, 20) }, { 0 } } },
     { "attention", KERNEL_ATTENTION, false, "attention",
       { { AT(4, 1, 20, 2, 32), AT(4, 1, 20, 2, 32), AT(4, 1, 20, 2, 32) }, { 1 } } },
     { "attention", KERNEL_ATTENTION, true, "attention, one query",
@@ -211,6 +213,8 @@ tain_device *tain_device_open(const char *which)
     texel = gpu_info(d->gpu)->texel;
     kept = memory_path(d, path, sizeof(path));
     if (!kept || !recall(path, &f, said, sizeof(said))) {
+        if (isatty(STDERR_FILENO))
+            fputs("tain: this device's first use: its kernels are compiled and tried, which takes some seconds\n", stderr);
         if (find_form(which, &f, said, sizeof(said))) {
             tain_device_free(d);
             return NULL;

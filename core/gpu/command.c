@@ -297,16 +297,16 @@ int gpu_dispatch(struct gpu *g, struct gpu_pipeline *p, const struct gpu_bind *b
         return fail(TAIN_EUNSUPPORTED, "%s: %u x %u x %u workgroups are more than a dispatch may have", p->key, x, y, z);
     for (int i = 0; i < count; i++) {
         const struct gpu_bind *b = &binds[i];
-        uint64_t at, bytes;
+        uint64_t at, bytes, most = p->set->kind[i] ? vk_view_bytes(g, (enum vk_view)(p->set->kind[i] - 1)) : g->info.range;
         if (!b->range || !b->range->block)
             return fail(TAIN_EINVAL, "%s: binding %d has no memory", p->key, i);
         at = b->range->offset + b->offset;
         bytes = b->bytes ? b->bytes : b->range->bytes - b->offset;
         if (b->offset > b->range->bytes || bytes > b->range->bytes - b->offset)
             return fail(TAIN_EINVAL, "%s: binding %d leaves its memory", p->key, i);
-        if (!p->set->kind[i] && at + bytes > g->info.range)
-            return fail(TAIN_EUNSUPPORTED, "%s: binding %d needs %llu MiB; the device binds at most %llu MiB", p->key, i,
-                        (unsigned long long)(at + bytes) >> 20, (unsigned long long)g->info.range >> 20);
+        if (at + bytes > most)
+            return fail(TAIN_EUNSUPPORTED, "%s: binding %d needs %llu KiB; the device binds at most %llu KiB", p->key, i,
+                        (unsigned long long)(at + bytes + 1023) >> 10, (unsigned long long)most >> 10);
         blocks[i] = b->range->block;
         touched[i] = (struct touched){ b->range->block, at, at + bytes, b->access & GPU_WRITE };
         push[i] = (uint32_t)(at / 4);

@@ -10,6 +10,7 @@
 #include <ctype.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,8 +173,55 @@ static void describe(VkPhysicalDevice physical, struct gpu_info *info)
             info->memory = memory.memoryHeaps[i].size;
     info->range = p.properties.limits.maxStorageBufferRange;
     info->allocation = most.maxMemoryAllocationSize;
+    info->texels = p.properties.limits.maxTexelBufferElements;
     info->shared = p.properties.limits.maxComputeSharedMemorySize;
     info->invocations = p.properties.limits.maxComputeWorkGroupInvocations;
+}
+
+/* Takes the device for a smaller one, as TAIN_LIMITS says: what real devices of that kind would break is
+ * then seen on this one. Bytes may end in K, M or G. */
+static int lower(struct gpu_info *info)
+{
+    static const struct {
+        const char *name;
+        size_t at;
+        uint64_t least; /* below it nothing runs, and Vulkan promises far more */
+        bool wide;
+    } limits[] = {
+        { "range", offsetof(struct gpu_info, range), 1 << 16, true },
+        { "allocation", offsetof(struct gpu_info, allocation), 1 << 16, true },
+        { "texels", offsetof(struct gpu_info, texels), 1 << 16, true },
+        { "invocations", offsetof(struct gpu_info, invocations), 128, false },
+        { "shared", offsetof(struct gpu_info, shared), 1 << 14, false },
+    };
+    const char *text = getenv("TAIN_LIMITS"), *at = text;
+
+    while (at && *at) {
+        size_t i = 0, n = strcspn(at, ":");
+        char *end = (char *)at;
+        uint64_t v = 0;
+
+        while (i < COUNT_OF(limits) && (strlen(limits[i].name) != n || strncmp(at, limits[i].name, n)))
+            i++;
+        if (i < COUNT_OF(limits) && at[n] && at[n + 1] >= '0' && at[n + 1] <= '9')
+            v = strtoull(at + n + 1, &end, 10);
+        for (const char *unit = "KMG"; v && *unit; unit++)
+            if (*end == *unit) {
+                v <<= 10 * (unit - "KMG" + 1);
+                end++;
+                break;
+            }
+        if (i == COUNT_OF(limits) || v < limits[i].least || v > 1ull << 50 || (*end && *end != ','))
+            return fail(TAIN_EINVAL, "TAIN_LIMITS is range:N, allocation:N, texels:N, invocations:N or shared:N, of 64K, 64K, "
+                        "64K, 128 and 16K at least, with commas between; it is %.80s", text);
+        char *field = (char *)info + limits[i].at;
+        if (limits[i].wide && v < *(uint64_t *)field)
+            *(uint64_t *)field = v;
+        else if (!limits[i].wide && v < *(uint32_t *)field)
+            *(uint32_t *)field = (uint32_t)v;
+        at = *end ? end + 1 : end;
+    }
+    return 0;
 }
 
 int gpu_count(void)
@@ -288,6 +336,8 @@ static int open_device(struct gpu *g, VkPhysicalDevice physical)
 
     g->physical = physical;
     describe(physical, &g->info);
+    if ((status = lower(&g->info)))
+        return status;
     if (g->info.api[0] == 1 && g->info.api[1] < 2)
         return fail(TAIN_EUNSUPPORTED, "device: %s offers Vulkan 1.%u; tain needs 1.2", g->info.name, g->info.api[1]);
     vkGetPhysicalDeviceMemoryProperties(physical, &g->memory);

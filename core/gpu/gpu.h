@@ -27,6 +27,7 @@ struct gpu_info {
     uint64_t memory;       /* bytes of device memory, as the driver tells */
     uint64_t range;        /* largest storage buffer binding, bytes */
     uint64_t allocation;   /* largest allocation, bytes */
+    uint64_t texels;       /* of a texel buffer */
     uint32_t shared;       /* shared memory of a workgroup, bytes */
     uint32_t invocations;  /* of a workgroup */
 };

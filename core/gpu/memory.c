@@ -14,6 +14,16 @@
 enum { ALIGN = 256 };
 #define BLOCK_BYTES (128ull << 20) /* the smallest range that a driver in use lets us bind */
 
+/* Of a block that is shared: every piece of it can be bound, and seen. */
+static uint64_t block_bytes(const struct gpu *g)
+{
+    uint64_t n = g->info.range < g->info.allocation ? g->info.range : g->info.allocation;
+
+    if (g->info.texel && vk_view_bytes(g, VIEW_F1) < n)
+        n = vk_view_bytes(g, VIEW_F1);
+    return n < BLOCK_BYTES ? n / ALIGN * ALIGN : BLOCK_BYTES;
+}
+
 struct node {
     struct gpu_block *block;
     uint64_t offset, bytes;
@@ -61,6 +71,13 @@ int vk_memory_type(struct gpu *g, uint32_t allowed, VkMemoryPropertyFlags want)
     return -1;
 }
 
+/* How far a view reaches; one of single words a quarter as far. What lies behind it is out of its sight, and
+ * gpu_dispatch refuses to look there. */
+uint64_t vk_view_bytes(const struct gpu *g, enum vk_view kind)
+{
+    return (kind >= VIEW_F1 ? 4 : 16) * g->info.texels - 16;
+}
+
 int vk_view(struct gpu *g, struct gpu_block *b, enum vk_view kind, VkBufferView *view)
 {
     static const VkFormat formats[VIEW_KINDS] = {
@@ -74,11 +91,8 @@ int vk_view(struct gpu *g, struct gpu_block *b, enum vk_view kind, VkBufferView 
             .format = formats[kind],
             .range = VK_WHOLE_SIZE,
         };
-        /* A view of single words reaches a quarter as far; the rest is out of its sight, and the
-         * ops use words only on small tensors. */
-        uint64_t most = (kind >= VIEW_F1 ? 4ull : 16ull) * (128ull << 20) - 16;
-        if (b->bytes > most)
-            info.range = most;
+        if (b->bytes > vk_view_bytes(g, kind))
+            info.range = vk_view_bytes(g, kind);
         VK(g, vkCreateBufferView(g->device, &info, NULL, &b->view[kind]));
     }
     *view = b->view[kind];
@@ -269,7 +283,7 @@ int gpu_alloc(struct gpu *g, uint64_t bytes, struct gpu_range *range)
     bytes = (bytes + 15 + ALIGN) / ALIGN * ALIGN;
     /* TAIN_UNPOOLED: everything in a block of its own, so that the validation layer, which knows
      * bindings and not ranges, sees which tensors a dispatch touches. */
-    if (bytes > BLOCK_BYTES / 2 || g->whole) {
+    if (bytes > block_bytes(g) / 2 || g->whole) {
         n = find_own(g, bytes);
         if (!n) {
             struct gpu_block *b = block_make(g, bytes);
@@ -283,7 +297,7 @@ int gpu_alloc(struct gpu *g, uint64_t bytes, struct gpu_range *range)
         if (n) {
             bin_remove(g, n);
         } else {
-            struct gpu_block *b = block_make(g, BLOCK_BYTES);
+            struct gpu_block *b = block_make(g, block_bytes(g));
             if (!b)
                 return tain_error_status();
             n = b->nodes;

@@ -197,6 +197,11 @@ struct gpu_pipeline *gpu_pipeline(struct gpu *g, const char *name, uint32_t widt
         fail(TAIN_EINVAL, "pipeline %s: %d constants", name, count);
         return NULL;
     }
+    if (values[0] > g->info.invocations) {
+        fail(TAIN_EUNSUPPORTED, "pipeline %s: a workgroup of %u invocations; the device allows %u", name, values[0],
+             g->info.invocations);
+        return NULL;
+    }
     n = snprintf(key, sizeof(key), "%s/%u", name, values[0]);
     for (int i = 0; i < count && n < (int)sizeof(key); i++) {
         values[2 + i] = constants[i];

@@ -123,6 +123,7 @@ struct gpu {
 
 int vk_fail(struct gpu *g, VkResult result, const char *call);
 int vk_memory_type(struct gpu *g, uint32_t allowed, VkMemoryPropertyFlags want);
+uint64_t vk_view_bytes(const struct gpu *g, enum vk_view kind);
 int vk_view(struct gpu *g, struct gpu_block *b, enum vk_view kind, VkBufferView *view);
 int vk_set(struct gpu *g, struct set_layout *layout, struct gpu_block *const *blocks, VkDescriptorSet *set);
 void vk_forget_block(struct gpu *g, struct gpu_block *b); /* drops the sets that name it */

@@ -48,6 +48,26 @@ uint16_t f32_to_f16(float f)
     return (uint16_t)(sign | (rest + 0xfff + (rest >> 13 & 1) - (112u << 23)) >> 13);
 }
 
+void bf16_to_floats(const void *from, float *to, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint16_t h;
+
+        memcpy(&h, (const char *)from + i * 2, 2);
+        to[i] = float_of((uint32_t)h << 16);
+    }
+}
+
+void f16_to_floats(const void *from, float *to, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint16_t h;
+
+        memcpy(&h, (const char *)from + i * 2, 2);
+        to[i] = f16_to_f32(h);
+    }
+}
+
 uint16_t f32_to_bf16(float f)
 {
     uint32_t bits = bits_of(f);

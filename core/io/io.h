@@ -309,6 +309,8 @@ void st_drop(struct st_out *out); /* NULL is fine */
 
 float f16_to_f32(uint16_t h);
 float bf16_to_f32(uint16_t h);
+void f16_to_floats(const void *from, float *to, size_t count); /* many, aligned or not */
+void bf16_to_floats(const void *from, float *to, size_t count);
 uint16_t f32_to_f16(float f);
 uint16_t f32_to_bf16(float f);
 

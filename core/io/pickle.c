@@ -507,7 +507,7 @@ static int run(struct machine *m)
 /* ---- From the pickle's tensors to the archive's bytes ---- */
 
 static int find_storage(const struct machine *m, const struct zip *z, size_t folder, const struct storage *s, const char *name,
-                        int64_t *at)
+                        int64_t *at, struct st_sum *sum)
 {
     char path[ST_NAME + 8];
     const struct zip_member *member = NULL;
@@ -528,7 +528,26 @@ static int find_storage(const struct machine *m, const struct zip *z, size_t fol
         return fail(TAIN_EFORMAT, "%s: storage %.*s, of %s, is said to have %lld elements of %s, but has %lld bytes", m->path, n,
                     (const char *)m->code + s->key.at, name, (long long)s->count, st_type_name(s->type),
                     (long long)member->size);
-    return zip_data(z, member, at);
+    if (zip_data(z, member, at))
+        return tain_error_status();
+    *sum = (struct st_sum){ *at, member->size, member->crc, false };
+    return TAIN_OK;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct st_sum *x = a, *y = b;
+
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
+/* In the order of their places, each once, though several tensors lie in one storage. */
+static void sort_sums(struct st_shard *shard, size_t count)
+{
+    qsort(shard->sums, count, sizeof(*shard->sums), by_place);
+    for (size_t i = 0; i < count; i++)
+        if (!i || shard->sums[i].at != shard->sums[shard->sum_count - 1].at)
+            shard->sums[shard->sum_count++] = shard->sums[i];
 }
 
 /* Sizes and strides; strides are dropped where they only say that the elements lie one after the
@@ -580,7 +599,8 @@ static int add_tensors(struct machine *m, const struct zip *z, size_t folder, st
     order = base_alloc(count, sizeof(*order));
     shard->text = base_alloc(text, 1);
     shard->strides = base_alloc(count * ST_RANK, sizeof(*shard->strides));
-    if (!order || !shard->text || !shard->strides)
+    shard->sums = base_alloc(count, sizeof(*shard->sums));
+    if (!order || !shard->text || !shard->strides || !shard->sums)
         status = TAIN_ENOMEM;
     else
         for (int64_t i = ((int64_t *)m->dicts.at)[top(m, 0)->at], k = (int64_t)count; i >= 0; i = links[i].before)
@@ -605,12 +625,14 @@ static int add_tensors(struct machine *m, const struct zip *z, size_t folder, st
             break;
         s = (const struct storage *)m->storages.at + t->storage;
         if (!(status = place(m, t, s, &e, shard->strides + k * ST_RANK)) &&
-            !(status = find_storage(m, z, folder, s, e.name, &e.offset))) {
+            !(status = find_storage(m, z, folder, s, e.name, &e.offset, &shard->sums[k]))) {
             e.offset += t->offset * (int64_t)st_type_bytes(s->type);
             status = tensors_add(f, &e);
         }
     }
     free(order);
+    if (!status)
+        sort_sums(shard, count);
     return status;
 }
 

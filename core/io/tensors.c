@@ -266,6 +266,7 @@ void st_close(struct st_file *f)
         free(f->shards[i].path);
         free(f->shards[i].text);
         free(f->shards[i].strides);
+        free(f->shards[i].sums);
     }
     free(f->shards);
     free(f->entries);
@@ -354,10 +355,27 @@ static int gather(const struct st_file *f, const struct st_entry *e)
     return TAIN_OK;
 }
 
+/* The checksum over the entry's first byte, or NULL. */
+static struct st_sum *sum_of(const struct st_shard *d, const struct st_entry *e)
+{
+    size_t low = 0, high = d->sum_count;
+
+    while (low < high) { /* the last that does not begin behind it */
+        size_t middle = (low + high) / 2;
+
+        if (d->sums[middle].at <= e->offset)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low && e->offset < d->sums[low - 1].at + d->sums[low - 1].size ? &d->sums[low - 1] : NULL;
+}
+
 int st_read_part(const struct st_file *f, const struct st_entry *e, size_t from, void *dest,
                  size_t bytes)
 {
     const struct st_shard *d = &f->shards[e->file];
+    struct st_sum *sum;
     int status;
 
     if (from > e->bytes || bytes > e->bytes - from)
@@ -365,6 +383,8 @@ int st_read_part(const struct st_file *f, const struct st_entry *e, size_t from,
                     e->name, e->bytes, bytes, from);
     if (!bytes)
         return TAIN_OK;
+    if ((sum = sum_of(d, e)) && (status = zip_check(d->path, d->fd, e->name, sum)))
+        return status;
     if (!e->stride)
         status = file_read_at(d->fd, d->path, e->offset + (int64_t)from, dest, bytes);
     else if (!(status = gather(f, e)))
@@ -398,17 +418,15 @@ int st_read_float_part(const struct st_file *f, const struct st_entry *e, size_t
 
         if (status)
             return status;
-        for (size_t i = 0; i < n; i++) {
+        if (e->type == ST_F16)
+            f16_to_floats(piece, dest + done, n);
+        else if (e->type == ST_BF16)
+            bf16_to_floats(piece, dest + done, n);
+        for (size_t i = 0; i < n && e->type == ST_F64; i++) {
             double wide;
-            uint16_t half;
 
-            if (e->type == ST_F64) {
-                memcpy(&wide, piece + i * 8, 8);
-                dest[done + i] = (float)wide;
-            } else {
-                memcpy(&half, piece + i * 2, 2);
-                dest[done + i] = e->type == ST_F16 ? f16_to_f32(half) : bf16_to_f32(half);
-            }
+            memcpy(&wide, piece + i * 8, 8);
+            dest[done + i] = (float)wide;
         }
         done += n;
     }

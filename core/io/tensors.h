@@ -6,6 +6,13 @@
 
 #include "io/io.h"
 
+/* Bytes of a file with a checksum, which is looked at before any of them is used. */
+struct st_sum {
+    int64_t at, size;
+    uint32_t crc;
+    bool good; /* was looked at */
+};
+
 /* One open file. */
 struct st_shard {
     char *path;
@@ -14,6 +21,8 @@ struct st_shard {
     int64_t changed;  /* when, as the system tells; its latest change before it was read */
     char *text;       /* names and metadata, each with a zero byte */
     int64_t *strides; /* of its entries that need some */
+    struct st_sum *sums; /* where the file has them; in the order of their places */
+    size_t sum_count;
 };
 
 struct st_pair {
@@ -68,6 +77,7 @@ struct zip {
 int zip_open(struct zip *z, const char *path, int fd, int64_t size);
 void zip_close(struct zip *z);
 const struct zip_member *zip_find(const struct zip *z, const char *name, size_t length);
+int zip_check(const char *path, int fd, const char *name, struct st_sum *sum); /* for the tensor of that name */
 int zip_data(const struct zip *z, const struct zip_member *m, int64_t *at); /* where its bytes begin */
 /* All of a member, with its checksum, in new memory for free(); a zero byte follows. */
 int zip_read(const struct zip *z, const struct zip_member *m, size_t limit, uint8_t **bytes);

@@ -1,6 +1,7 @@
 /* adapter.c - see adapter.h.
  *
  * Easy to get wrong:
+ *   - the names may be those of either layout of the model, whichever it was loaded from;
  *   - the folder's tensors say which modules are adapted; target_modules only says what was asked for;
  *   - the rank is that of the tensors, which rank_pattern may have changed;
  *   - there are dozens of variants under the same file name. A key that we do not know and that is
@@ -87,6 +88,7 @@ static int64_t rows(const struct made *m)
 
 static int place(struct list *l, tain_device *d)
 {
+    int64_t most = tensor_most(d) < ARENA ? tensor_most(d) : ARENA;
     int status = 0;
 
     for (int first = 0; first < l->count && !status;) {
@@ -97,7 +99,7 @@ static int place(struct list *l, tain_device *d)
         for (; last < l->count; last++) {
             const struct made *m = &l->at[last];
             n = span(m->rank * columns(m)) + span(m->rank * rows(m));
-            if (last > first && size + n > ARENA)
+            if (last > first && size + n > most)
                 break;
             size += n;
         }
@@ -250,6 +252,22 @@ static int alpha_of(const struct config *c, const char *module, size_t n, double
 
 /* ---- A folder: its tensors ---- */
 
+/* The weight of a name as the model has it, or as its other layout does: adapters are published for both. */
+static struct weight *find_either(struct weights *w, const char *name, int *part)
+{
+    struct weight_alias a;
+
+    for (int i = 0; i < w->count && w->rename; i++)
+        for (int p = 0; p < w->list[i]->part_count; p++) {
+            w->rename(w->list[i]->parts[p].name, &a);
+            if (a.count == 1 && !strcmp(a.names[0], name)) {
+                *part = p;
+                return w->list[i];
+            }
+        }
+    return weights_find(w, name, part);
+}
+
 /* Fills in what the entry, a lora_A, is for. */
 static int match(struct made *m, struct weights *w, const struct st_file *f, const struct st_entry *e, const struct config *c)
 {
@@ -260,7 +278,7 @@ static int match(struct made *m, struct weights *w, const struct st_file *f, con
     int status;
 
     snprintf(name, sizeof(name), "%.*s.weight", (int)n, e->name + strlen(PREFIX));
-    if (!(m->weight = weights_find(w, name, &m->part)))
+    if (!(m->weight = find_either(w, name, &m->part)))
         return fail(TAIN_EFORMAT, "%s: %s belongs to a module that the model does not have", st_path(f, e), e->name);
     while (w->list[m->place] != m->weight)
         m->place++;

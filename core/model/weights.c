@@ -192,7 +192,7 @@ static tain_type stored(const struct weight *n, tain_type storage, tain_type hal
 
 int weights_place(struct weights *w, tain_type storage, tain_type half)
 {
-    int64_t used = ARENA;
+    int64_t room = tensor_most(w->device) / 64 * 64 < ARENA ? tensor_most(w->device) / 64 * 64 : ARENA, used = room;
 
     if (w->status)
         return fail_in("weights");
@@ -202,16 +202,16 @@ int weights_place(struct weights *w, tain_type storage, tain_type half)
 
         tain_type type = stored(n, storage, half);
 
-        if (type != TAIN_F32 || count > SMALL) {
+        if (type != TAIN_F32 || count > SMALL || span > room) {
             n->tensor = tensor_new(w->device, type, n->dims, n->shape);
         } else {
             int64_t stride[4], step = 1;
-            if (used + span > ARENA) {
+            if (used + span > room) {
                 tain_tensor **more = base_grow(w->arenas, (size_t)w->arena_count, (size_t)w->arena_count + 1, sizeof(*more));
                 if (!more)
                     return TAIN_ENOMEM;
                 w->arenas = more;
-                more[w->arena_count] = tain_tensor_create(w->device, TAIN_F32, 1, (int64_t[]){ ARENA });
+                more[w->arena_count] = tain_tensor_create(w->device, TAIN_F32, 1, &room);
                 if (!more[w->arena_count])
                     return tain_error_status();
                 w->arena_count++;
@@ -422,6 +422,13 @@ static int read_blocks(const struct st_file *f, const struct source *s, size_t f
     return status;
 }
 
+/* Whether the file's numbers lie in memory as the device's do: they need not become floats in between. */
+static bool alike(const struct source *s, const struct weight *n)
+{
+    return s->values && ((s->values->type == ST_F16 && n->tensor->type == TAIN_F16) ||
+                         (s->values->type == ST_BF16 && n->tensor->type == TAIN_BF16));
+}
+
 /* Some rows of a part, from the source's row `from` on, into the weight's rows from `to` on. */
 static int load_rows(const struct st_file *f, const struct weight *n, const struct source *s, int64_t from, int64_t to, int64_t rows,
                      struct piece *p)
@@ -430,11 +437,15 @@ static int load_rows(const struct st_file *f, const struct weight *n, const stru
     tain_tensor *view = view_part(n->tensor, 0, to, rows);
     int status = view ? 0 : tain_error_status();
 
-    if (!status && s->values)
+    if (!status && alike(s, n))
+        status = st_read_part(f, s->values, (size_t)first * 2, p->values, (size_t)count * 2);
+    else if (!status && s->values)
         status = st_read_float_part(f, s->values, (size_t)first, p->values, (size_t)count);
     else if (!status)
         status = read_blocks(f, s, (size_t)first, (size_t)count, p);
-    if (!status && !s->values && n->tensor->type == s->type) {
+    if (!status && alike(s, n)) {
+        status = tensor_put(view, p->values);
+    } else if (!status && !s->values && n->tensor->type == s->type) {
         status = blocks_put(view, p->numbers, p->scales);
     } else if (!status) {
         if (!s->values)

@@ -264,6 +264,14 @@ void tensor_unref(tain_tensor *t)
     tain_device_free(d);
 }
 
+int64_t tensor_most(const tain_device *d)
+{
+    const struct gpu_info *info = gpu_info(d->gpu);
+    uint64_t bytes = info->range < info->allocation ? info->range : info->allocation;
+
+    return (int64_t)(bytes / 4) - 256;
+}
+
 struct gpu_bind tensor_bind(const tain_tensor *t, enum gpu_access access)
 {
     uint64_t span = 0, size = type_bytes(t->type);
@@ -397,6 +405,11 @@ static int move(tain_tensor *t, char *host, bool write)
     return status;
 }
 
+int tensor_put(tain_tensor *t, const void *data)
+{
+    return move(t, (char *)data, true);
+}
+
 tain_status tain_tensor_write(tain_tensor *tensor, const float *values, int64_t count)
 {
     size_t size;
@@ -415,12 +428,15 @@ tain_status tain_tensor_write(tain_tensor *tensor, const float *values, int64_t 
     host = base_alloc((size_t)count, size);
     if (!host)
         return TAIN_ENOMEM;
-    for (int64_t i = 0; i < count; i++)
-        switch (tensor->type) {
-        case TAIN_F16: ((uint16_t *)host)[i] = to_f16(values[i]); break;
-        case TAIN_BF16: ((uint16_t *)host)[i] = to_bf16(values[i]); break;
-        default: ((int32_t *)host)[i] = (int32_t)values[i];
-        }
+    if (tensor->type == TAIN_F16)
+        for (int64_t i = 0; i < count; i++)
+            ((uint16_t *)host)[i] = to_f16(values[i]);
+    else if (tensor->type == TAIN_BF16)
+        for (int64_t i = 0; i < count; i++)
+            ((uint16_t *)host)[i] = to_bf16(values[i]);
+    else
+        for (int64_t i = 0; i < count; i++)
+            ((int32_t *)host)[i] = (int32_t)values[i];
     status = move(tensor, host, true);
     if (tensor->type == TAIN_I32) {
         free(tensor->storage->host);

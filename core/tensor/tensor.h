@@ -78,8 +78,11 @@ int64_t tensor_last(const tain_tensor *t);     /* the last dimension, 1 if there
  * elements, or -1. */
 int64_t tensor_pitch(const tain_tensor *t);
 int tensor_zero(tain_tensor *t); /* f32 or contiguous; rows with gaps are cleared row by row */
+int tensor_put(tain_tensor *t, const void *data); /* as it is stored; not in blocks */
 int tensor_copy_bytes(tain_tensor *to, const tain_tensor *from); /* both contiguous, same type and count */
 int tensor_accumulate(tain_tensor *to, const tain_tensor *from, bool add); /* f32; to may have a pitch */
+/* Elements of f32 that one piece of memory may have, and be bound. An allocation is a little larger than asked for. */
+int64_t tensor_most(const tain_device *d);
 struct gpu_bind tensor_bind(const tain_tensor *t, enum gpu_access access);
 
 uint16_t to_f16(float f); /* rounds to nearest even */

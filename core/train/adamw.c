@@ -49,11 +49,10 @@ static int number_storages(struct tain_optimizer *o)
     return 0;
 }
 
-/* Elements that one binding may hold. An allocation is a little larger than asked for. */
-static int64_t most(const struct gpu_info *info)
+/* Elements of an arena at most. */
+static int64_t most(const tain_device *d)
 {
-    uint64_t bytes = info->range < info->allocation ? info->range : info->allocation;
-    int64_t n = (int64_t)(bytes / 4) - 256;
+    int64_t n = tensor_most(d);
 
     return n < ARENA ? n / 4 * 4 : ARENA;
 }
@@ -70,7 +69,7 @@ static int check_params(tain_tensor *const *params, int count)
         REQUIRE(tensor_contiguous(t), "adamw: parameter %d, of shape %s, is a view with gaps", i + 1, tensor_text(t));
         REQUIRE(t->leaf || !t->wants_grad, "adamw: parameter %d is the result of a recorded call", i + 1);
         REQUIRE(!t->grad_home, "adamw: parameter %d is in the hands of an optimizer already", i + 1);
-        limit = most(gpu_info(t->device->gpu));
+        limit = most(t->device);
         if (tensor_count(t) > limit - 4)
             return fail(TAIN_EUNSUPPORTED, "adamw: parameter %d, of shape %s, has %lld elements; the device can update %lld at a time",
                         i + 1, tensor_text(t), (long long)tensor_count(t), (long long)limit - 4);
@@ -82,7 +81,7 @@ static int check_params(tain_tensor *const *params, int count)
 static int plan(struct tain_optimizer *o)
 {
     struct train_param **order = base_alloc((size_t)o->count, sizeof(*order));
-    int64_t limit = most(gpu_info(o->device->gpu)), end = 0;
+    int64_t limit = most(o->device), end = 0;
     const struct storage *storage = NULL;
     struct train_run *run = NULL;
     struct train_arena *arena = NULL;

@@ -429,6 +429,57 @@ static void test_damage(void)
     free(tiny);
 }
 
+/* A bit of a tensor's numbers is told from the checksum, by the tensor's name, and hurts no other tensor. */
+static void test_flipped(void)
+{
+    static const char code[] = PROTO "}(" A TEXT("\1", "b") TENSOR "(" STORAGE("1") "K\0K\5\x85K\1\x85\x89" HOOKS "tR"
+                               TEXT("\1", "c") TENSOR "(" STORAGE("0") "K\2K\2\x85K\1\x85\x89" HOOKS "tR" "u.";
+    static const char five[] = "(" TEXT("\7", "storage") FLOATS TEXT("\1", "1") TEXT("\3", "cpu") "K\6tQ";
+    static struct bytes z;
+    char program[sizeof(code)], *at;
+    uint8_t *data;
+    float back[6];
+    struct st_file *f;
+
+    memcpy(program, code, sizeof(code));
+    at = memmem(program, sizeof(program), five, sizeof(five) - 1);
+    CHECK(at);
+    at[sizeof(five) - 4] = 5; /* storage 1 has five numbers */
+    archive(&z, program, sizeof(program) - 1, &(struct layout){ .padding = 7 });
+    CHECK(data = memmem(z.at, z.count, six, 24));
+    for (int bit = -1; bit < 24 * 8; bit++) {
+        if (bit >= 0)
+            data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        CHECK(f = open_as("m.bin", z.at, z.count));
+        CHECK_INT(st_read(f, st_need(f, "b"), back, 20), 0);
+        CHECK(!memcmp(back, six, 20));
+        for (int i = 0; i < 2; i++) { /* and not the second time either */
+            const struct st_entry *a = st_need(f, "a"), *c = st_need(f, "c");
+
+            if (bit < 0) {
+                CHECK_INT(st_read_part(f, a, 8, back, 4), 0);
+                CHECK(back[0] == 3 && !st_read(f, c, back, 8) && back[1] == 4);
+                continue;
+            }
+            CHECK_FAILS(st_read_part(f, a, 20, back, 4), TAIN_EFORMAT, "m.bin: a is damaged: its data has another checksum");
+            CHECK_FAILS(st_read_float(f, c, back, 2), TAIN_EFORMAT, "m.bin: c is damaged");
+        }
+        st_close(f);
+        if (bit >= 0)
+            data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    /* PyTorch can be told to make no checksums. */
+    const struct member members[] = {
+        { "m/data.pkl", program, sizeof(program) - 1 }, { "m/version", "3\n", 2 }, { "m/byteorder", "little", 6 },
+        { "m/data/0", six, 24, .no_crc = true }, { "m/data/1", six, 20, .bad_crc = true },
+    };
+    make_zip(&z, members, COUNT_OF(members), &(struct layout){ 0 });
+    CHECK(f = open_as("m.bin", z.at, z.count));
+    CHECK_INT(st_read(f, st_need(f, "a"), back, 24), 0);
+    CHECK_FAILS(st_read(f, st_need(f, "b"), back, 20), TAIN_EFORMAT, "m.bin: b is damaged");
+    st_close(f);
+}
+
 /* Bits of the pickle itself, whose checksum is made right again. */
 static void test_changed(void)
 {
@@ -461,6 +512,7 @@ int main(void)
     test_limits();
     test_shards();
     test_damage();
+    test_flipped();
     test_changed();
     temp_remove(temp);
     return 0;

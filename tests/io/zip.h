@@ -33,7 +33,7 @@ struct member {
     const char *name_there; /* in its own header, if it is another */
     int method, flags, disk;
     int64_t at, said_size, said_packed; /* in the directory, if not 0 */
-    bool bad_crc;
+    bool bad_crc, no_crc;
 };
 
 /* How the archive is put together. */
@@ -57,6 +57,7 @@ static inline void make_zip(struct bytes *z, const struct member *m, size_t coun
 
         at[i] = z->count;
         crc[i] = (uint32_t)crc32(0, m[i].data, (uInt)m[i].size) ^ m[i].bad_crc;
+        crc[i] = m[i].no_crc ? 0 : crc[i];
         put(z, "PK\3\4\0\0", 6);
         put_number(z, (uint64_t)m[i].flags, 2);
         put_number(z, (uint64_t)m[i].method, 2);

@@ -1,5 +1,6 @@
 /* Training against recorded runs of PyTorch and PEFT: adapters on, off and merged, and ten steps each
  * of full and adapted fine-tuning and of DPO. Adapter folders: written, read, refused. */
+#define _GNU_SOURCE /* memmem */
 #include "check.h"
 
 #include "model/adapter.h"
@@ -160,6 +161,40 @@ static void forwards(const char *adapter, int matrices)
     snprintf(state, sizeof(state), "%s.merged", adapter);
     forward(state);
     janus_close(&m);
+}
+
+/* The names of transformers' port of the model, as PEFT writes them there, are those of the same matrices; a
+ * name of neither layout is refused. */
+static void other_names(void)
+{
+    static const char from[] = "language_model.model.layers", to[] = "model.language_model.layers";
+    char folder[] = "/tmp/tain-test-XXXXXX", config[64], path[64];
+    uint8_t *bytes, *json, *at;
+    size_t n, json_n;
+
+    CHECK(mkdtemp(folder));
+    snprintf(config, sizeof(config), "%s/adapter_config.json", folder);
+    snprintf(path, sizeof(path), "%s/adapter_model.safetensors", folder);
+    CHECK_INT(file_read(GOLDEN "adapter_qv/adapter_config.json", 1 << 20, &json, &json_n), 0);
+    CHECK_INT(file_write(config, json, json_n), 0);
+    CHECK_INT(file_read(GOLDEN "adapter_qv/adapter_model.safetensors", 1 << 20, &bytes, &n), 0);
+    while ((at = memmem(bytes, n, from, sizeof(from) - 1)))
+        memcpy(at, to, sizeof(to) - 1);
+    CHECK_INT(file_write(path, bytes, n), 0);
+    open_model();
+    CHECK_INT(adapter_load(&m.weights, folder), 0);
+    CHECK_INT(adapter_count(&m.weights), 4);
+    forward("adapter_qv.on");
+    at = memmem(bytes, n, to, sizeof(to) - 1);
+    at[1] = 'x';
+    CHECK_INT(file_write(path, bytes, n), 0);
+    CHECK_FAILS(adapter_load(&m.weights, folder), TAIN_EFORMAT, "belongs to a module that the model does not have");
+    janus_close(&m);
+    remove(config);
+    remove(path);
+    remove(folder);
+    free(bytes);
+    free(json);
 }
 
 /* ---- Ten steps ---- */
@@ -436,6 +471,7 @@ int main(void)
     read_inputs();
     forwards("adapter_qv", 4);
     forwards("adapter_all", 18);
+    other_names();
     train("sft_full", NULL, false, false);
     train("sft_lora", "adapter_qv", false, false);
     train("dpo_lora", "adapter_qv", true, false);
