@@ -72,9 +72,9 @@ local function prelude(block)
     picture = images[1], a = images[1], b = images[2], c = images[3],
     opt = setmetatable({ out = ("%s/run%d"):format(folder, runs), heldout = heldout, resume = false }, nil),
     run = tain.run { out = ("%s/given%d"):format(folder, runs), device = false, tensorboard = false },
-    save = function(to) model:save(to) end, load = function(from) model:restore(from) end,
-    fn = function() return -model:logprob(texts, images):mean() end,
-    loss = function() return -model:logprob(texts, images):mean() end,
+    save = function(to) own:save(to) end, load = function(from) own:restore(from) end,
+    fn = function() return -own:logprob(texts, images):mean() end,
+    loss = function() return -own:logprob(texts, images):mean() end,
     deal = function(from) return tain.batches(data, { size = 8, from = from }) end,
   }
 end
