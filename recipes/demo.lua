@@ -32,7 +32,8 @@ say("1. How good is it now? It draws %d prompts that it has never seen and judge
 say("   An exact judge, which reads pixels, knows the truth. The model is never told.")
 watch:round(0)
 
-say("2. It draws %d candidates for each of %d other prompts, accepts or rejects each,", opt.images, opt.count)
+say("2. It draws %d candidates for each of %d other prompts, with guidance %g, accepts or rejects each,", opt.images,
+  opt.count, model.guidance)
 say("   and trains on those it accepts. Before epoch 3 it tries again what it rejected altogether.")
 local result = tain.improve(model, run, {
   method = tain.method.sft(), prompts = prompts.sample(opt.count, "train", opt.seed), images = opt.images,

@@ -18,7 +18,7 @@ local opt = tain.options(tain.shared("training rules run", {
 
 local run = tain.run { out = opt.out, resume = opt.resume, options = opt, model = opt.model }
 local model = tain.load(opt.model)
-local watch = tain.watch(model, run, { heldout = opt.heldout, guidance = opt.guidance,
+local watch = tain.watch(model, run, { heldout = opt.heldout, guidance = opt.heldout_guidance,
   judge = opt.judge and require(opt.judge .. ".outside") })
 watch:round(0)
 

@@ -14,13 +14,12 @@
 
 local tain = require("tain").api "1"
 
-local opt = tain.options(tain.shared("model images guidance batch rules", {
+local opt = tain.options(tain.shared("model images guidance heldout_guidance batch rules", {
   out      = { "path", new = true, help = "the folder for everything" },
   resume   = { "boolean", help = "go on with what is in --out" },
   seeds    = { "integer", default = 3, min = 1, help = "how many times, with seeds 1, 2, …" },
   count    = { "integer", default = 800, min = 1, help = "prompts to learn from" },
   heldout  = { "integer", default = 480, min = 1, help = "held-out prompts, one image each" },
-  heldout_guidance = { "number", default = 1, min = 0, help = "guidance of their images; 1: none" },
   images   = { "integer", default = 4, min = 2, max = 4095, help = "candidates a prompt" },
   epochs   = { "integer", default = 4, min = 1 },
   replay   = { "integers", default = { 3 }, min = 1, help = "epochs that begin by trying again" },

@@ -20,6 +20,8 @@ local specs = {
   resume = { "boolean", help = "go on with the run in --out" },
   images = { "integer", default = 8, min = 1, max = 4095, help = "candidates a prompt" },
   guidance = { "number", optional = true, min = 0, help = "classifier-free guidance; 1: none; if none, the model's own" },
+  heldout_guidance = { "number", default = 1, min = 0,
+    help = "guidance of held-out drawings; 1: none, so that what guidance adds is there to be learnt" },
   seed = { "integer", default = 1, min = 0 },
   epochs = { "integer", default = 4, min = 0 },
   batch = { "integer", default = 64, min = 1, help = "images a step" },
@@ -32,7 +34,7 @@ for name, spec in pairs(judge.rule_options) do specs[name] = spec end
 local groups = {
   rules = "select top above below",
   run = "out resume every",
-  training = "model prompts heldout judge images guidance seed epochs batch lr",
+  training = "model prompts heldout judge images guidance heldout_guidance seed epochs batch lr",
 }
 
 --- Options by their names, with one's own added; one's own win.

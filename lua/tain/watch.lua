@@ -23,14 +23,15 @@ Watch.__index = Watch
 --- @param model Model
 --- @param run Run
 --- @param options? table heldout (a file, or items), judge (a function of an image and a prompt),
----   seed, guidance, pictures (how many are kept for the report, 48)
+---   seed, guidance (none if nil: what it adds is there to be learnt), pictures (how many are kept for
+---   the report, 48)
 --- @return Watch
 function watch.watch(model, run, options)
   options = check.options("watch", options, {
     heldout = { "any", optional = true },
     judge = { "function", optional = true },
     seed = { "integer", default = 1, min = 0 },
-    guidance = { "number", optional = true, min = 0 },
+    guidance = { "number", default = 1, min = 0 },
     pictures = { "integer", default = 48, min = 0 },
   })
   local items = options.heldout
