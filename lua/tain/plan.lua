@@ -61,7 +61,8 @@ function plan.phases(folder, options)
   row("load", "the model's weights, " .. options.storage, function()
     model = loader.load(folder, { storage = options.storage })
   end)
-  local prompts = data.same(options.prompt, options.images)
+  local prompts = {}   -- different ones: what the same have in common is computed once
+  for i = 1, options.images do prompts[i] = ("%s %d"):format(options.prompt, i) end
   local guidance = options.guidance or model.guidance
   row("draw", ("%d images together, guidance %g"):format(options.images, guidance), function()
     model:generate(prompts, { guidance = guidance, batch = options.images })
