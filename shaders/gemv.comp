@@ -44,7 +44,7 @@ IN4(1, W);
 #else
 IN4U(1, W);
 #endif
-IN1(2, bias);
+IN4(2, bias); // as x: a view of single words reaches less far
 OUT1(3, y);
 #ifdef BLOCKS
 IN4U(4, S);
@@ -122,8 +122,8 @@ void main()
     }
 
     // Lane r gets column r.
-    uint column = n0 + lane, last = min(column, p.N - 1);
-    float more = BIAS != 0 ? GET1(bias, p.bias_at + last) : 0.0;
+    uint column = n0 + lane, last = p.bias_at + min(column, p.N - 1);
+    float more = BIAS != 0 ? GET4(bias, last >> 2)[last & 3] : 0.0;
     [[unroll]] for (uint m = 0; m < M; m++) {
         float v = 0.0;
         [[unroll]] for (uint r = 0; r < OUTPUTS; r++) {

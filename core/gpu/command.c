@@ -152,6 +152,7 @@ static int reclaim(struct gpu *g, struct slot *s)
     drop_staging(g, s);
     s->value = 0;
     s->work = 0;
+    s->staged = 0;
     return 0;
 }
 
@@ -341,6 +342,10 @@ int gpu_dispatch(struct gpu *g, struct gpu_pipeline *p, const struct gpu_bind *b
 
 /* ---- Transfer ---- */
 
+/* Of a transfer, and of what one slot stages: what is written before anything is computed, a model's
+ * weights for one, would otherwise all lie in staging memory once more until the first submission. */
+enum { CHUNK = 16 << 20 };
+
 /* Host-visible memory for one transfer, which lives until the current slot has run. */
 static int stage(struct gpu *g, uint64_t bytes, struct staging *out, void **mapped)
 {
@@ -397,11 +402,14 @@ static int touch_one(struct gpu *g, const struct gpu_range *r, uint64_t offset, 
 
 int gpu_write(struct gpu *g, const struct gpu_range *to, uint64_t offset, const void *from, uint64_t bytes)
 {
-    enum { CHUNK = 32 << 20 };
+    enum { WORTH_A_WAIT = 1 << 20 };
     int status;
 
     if (!bytes || g->plan)
         return lost(g);
+    /* Where the host reaches it, much is written in place, once the commands before it have run. */
+    if (to->block->mapped && bytes >= WORTH_A_WAIT && (status = gpu_wait(g)))
+        return status;
     if (to->block->mapped && idle(g)) {
         memcpy(to->block->mapped + to->offset + offset, from, bytes);
         return lost(g);
@@ -412,8 +420,11 @@ int gpu_write(struct gpu *g, const struct gpu_range *to, uint64_t offset, const 
         struct staging staging;
         void *mapped;
 
+        if (g->slots[g->current].staged + n > CHUNK && (status = gpu_submit(g)))
+            return status;
         if ((status = begin(g)) || (status = touch_one(g, to, offset + done, n, true)))
             return status;
+        g->slots[g->current].staged += n;
         if (n <= 65536 && n % 4 == 0 && copy.dstOffset % 4 == 0) {
             vkCmdUpdateBuffer(g->slots[g->current].cmd, to->block->buffer, copy.dstOffset, n, (const char *)from + done);
         } else {
@@ -423,15 +434,12 @@ int gpu_write(struct gpu *g, const struct gpu_range *to, uint64_t offset, const 
             vkCmdCopyBuffer(g->slots[g->current].cmd, staging.buffer, to->block->buffer, 1, &copy);
         }
         done += n;
-        if (done < bytes && (status = gpu_submit(g)))
-            return status;
     }
     return 0;
 }
 
 int gpu_read(struct gpu *g, const struct gpu_range *from, uint64_t offset, void *to, uint64_t bytes)
 {
-    enum { CHUNK = 32 << 20 };
     int status;
 
     if (g->plan) {

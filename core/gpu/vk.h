@@ -56,6 +56,7 @@ struct slot {
     VkCommandBuffer cmd;
     uint64_t value; /* of the timeline when it has run */
     double work;
+    uint64_t staged; /* bytes that it writes to the device */
     struct staging {
         VkBuffer buffer;
         VkDeviceMemory memory;

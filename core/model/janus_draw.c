@@ -2,7 +2,9 @@
  *
  * Rows of prompts of different lengths are filled up on the left with tokens that nobody sees; their
  * positions start after the filling, so a row is drawn as if it were alone. With guidance, row 2i is
- * the prompt and row 2i + 1 its unconditional companion. The codes stay on the device until the end.
+ * the prompt and row 2i + 1 its unconditional companion. Candidates of one prompt have rows that are the
+ * same until the first code: such rows are run once, and their keys and values copied.
+ * The codes stay on the device until the end.
  */
 #include "model/janus.h"
 
@@ -39,29 +41,90 @@ void janus_draw_free(struct janus_drawing *g)
     free(g);
 }
 
+static const struct janus_row *row_of(const struct janus_drawing *g, const struct janus_row *prompts,
+                                      const struct janus_row *unconditional, int64_t r)
+{
+    return g->each == 2 && (r & 1) ? &unconditional[r / 2] : &prompts[r / g->each];
+}
+
+/* Which of the different rows each row is, and the first row of each of those. Returns how many there are. */
+static int64_t find_different(const struct janus_drawing *g, const struct janus_row *prompts,
+                              const struct janus_row *unconditional, int32_t *which, int32_t *first)
+{
+    int64_t U = 0, u;
+
+    for (int64_t r = 0; r < g->rows * g->each; r++) {
+        const struct janus_row *row = row_of(g, prompts, unconditional, r);
+        for (u = 0; u < U; u++) {
+            const struct janus_row *other = row_of(g, prompts, unconditional, first[u]);
+            if (other->count == row->count && !memcmp(other->ids, row->ids, (size_t)row->count * sizeof(*row->ids)))
+                break;
+        }
+        if (u == U)
+            first[U++] = (int32_t)r;
+        which[r] = (int32_t)u;
+    }
+    return U;
+}
+
+/* Keys or values of the different rows, [U, words, ..], to every row that is one of them. */
+static int expand(struct janus_drawing *g, tain_tensor *from, tain_tensor *to, tain_tensor *which)
+{
+    int64_t one = tensor_count(to) / to->shape[0] / to->shape[1], R = to->shape[0];
+    tain_tensor *rows = tain_rows(from, which);
+    tain_tensor *place = view_make(to, 2, (int64_t[]){ R, g->words * one }, (int64_t[]){ to->shape[1] * one, 1 }, to->offset);
+    int status = rows && place ? tensor_accumulate(place, rows, false) : tain_error_status();
+
+    tensor_unref(rows);
+    tensor_unref(place);
+    return status;
+}
+
+/* Gives every row what its prompt's run left. */
+static int share(struct janus_drawing *g, struct llama_cache *cache, tain_tensor *which)
+{
+    int status = 0;
+
+    for (int i = 0; i < cache->layers && !status; i++) {
+        status = expand(g, cache->k[i], g->cache->k[i], which);
+        if (!status)
+            status = expand(g, cache->v[i], g->cache->v[i], which);
+    }
+    g->cache->used = cache->used;
+    g->hidden = status ? g->hidden : then(g->hidden, tain_rows(g->hidden, which));
+    return status ? status : g->hidden ? 0 : tain_error_status();
+}
+
 /* Runs the prompts. */
 static int start(struct janus_drawing *g, const struct janus_row *prompts, const struct janus_row *unconditional)
 {
     struct janus *m = g->m;
     tain_device *d = m->weights.device;
-    int64_t R = g->rows * g->each, T = g->words, room = T + g->N;
+    int64_t R = g->rows * g->each, T = g->words, room = T + g->N, U;
     int32_t *ids = base_alloc((size_t)(R * T), 4), *at = base_alloc((size_t)(R * T), 4), *segment = base_alloc((size_t)(R * T), 4);
     int32_t *reach = base_alloc((size_t)(R * T), 4), *hide = base_alloc((size_t)(R * room), 4), *twice = base_alloc((size_t)R, 4);
-    int32_t *ends = base_alloc((size_t)R, 4);
-    tain_tensor *t = NULL, *p = NULL, *x = NULL, *rule = NULL, *end = NULL;
+    int32_t *ends = base_alloc((size_t)R, 4), *which = base_alloc((size_t)R, 4), *first = base_alloc((size_t)R, 4);
+    tain_tensor *t = NULL, *p = NULL, *x = NULL, *rule = NULL, *end = NULL, *each = NULL;
+    struct llama_cache *cache = NULL; /* of the different rows, if fewer */
     int status = TAIN_ENOMEM;
 
-    if (!ids || !at || !segment || !reach || !hide || !twice || !ends)
+    if (!ids || !at || !segment || !reach || !hide || !twice || !ends || !which || !first)
         goto done;
+    U = find_different(g, prompts, unconditional, which, first);
     for (int64_t r = 0; r < R; r++) {
-        const struct janus_row *row = g->each == 2 && (r & 1) ? &unconditional[r / 2] : &prompts[r / g->each];
-        int64_t lead = T - row->count;
+        int64_t lead = T - row_of(g, prompts, unconditional, r)->count;
         g->lead[r] = (int32_t)lead;
         g->filled |= lead > 0;
         twice[r] = (int32_t)(r / g->each);
-        ends[r] = (int32_t)(r * T + T - 1); /* all end together */
+        for (int64_t i = 0; i < room; i++)
+            hide[r * room + i] = i < lead ? -1 : 0;
+    }
+    for (int64_t u = 0; u < U; u++) {
+        const struct janus_row *row = row_of(g, prompts, unconditional, first[u]);
+        int64_t lead = T - row->count;
+        ends[u] = (int32_t)(u * T + T - 1); /* all end together */
         for (int64_t i = 0; i < T; i++) {
-            int64_t k = r * T + i;
+            int64_t k = u * T + i;
             ids[k] = i < lead ? row->ids[0] : row->ids[i - lead];
             at[k] = (int32_t)(i < lead ? 0 : i - lead);
             segment[k] = i < lead ? -1 : 0;
@@ -71,22 +134,23 @@ static int start(struct janus_drawing *g, const struct janus_row *prompts, const
                 goto done;
             }
         }
-        for (int64_t i = 0; i < room; i++)
-            hide[r * room + i] = i < lead ? -1 : 0;
     }
     g->cache = llama_cache_new(d, &m->config.language, R, room);
-    t = tensor_from(d, TAIN_I32, 2, (int64_t[]){ R, T }, ids);
-    p = tensor_from(d, TAIN_I32, 2, (int64_t[]){ R, T }, at);
+    if (U < R)
+        cache = llama_cache_new(d, &m->config.language, U, T);
+    t = tensor_from(d, TAIN_I32, 2, (int64_t[]){ U, T }, ids);
+    p = tensor_from(d, TAIN_I32, 2, (int64_t[]){ U, T }, at);
     g->twice = tensor_from(d, TAIN_I32, 1, &R, twice);
-    end = tensor_from(d, TAIN_I32, 1, &R, ends);
+    each = tensor_from(d, TAIN_I32, 1, &R, which);
+    end = tensor_from(d, TAIN_I32, 1, &U, ends);
     if (g->filled) {
-        rule = attention_rule(d, R, T, T, segment, reach, segment);
+        rule = attention_rule(d, U, T, T, segment, reach, segment);
         g->hide = tensor_from(d, TAIN_I32, 2, (int64_t[]){ R, room }, hide);
     }
-    if (g->cache && t && p && end && g->twice && (!g->filled || (rule && g->hide)))
+    if (g->cache && (cache || U == R) && t && p && end && each && g->twice && (!g->filled || (rule && g->hide)))
         x = tain_embed(m->language.embed, t);
-    g->hidden = x ? llama_run(&m->weights, &m->language, x, p, rule, g->cache, end) : NULL;
-    status = g->hidden ? 0 : tain_error_status();
+    g->hidden = x ? llama_run(&m->weights, &m->language, x, p, rule, cache ? cache : g->cache, end) : NULL;
+    status = !g->hidden ? tain_error_status() : cache ? share(g, cache, each) : 0;
 done:
     free(ids);
     free(at);
@@ -95,6 +159,10 @@ done:
     free(hide);
     free(twice);
     free(ends);
+    free(which);
+    free(first);
+    llama_cache_free(cache);
+    tensor_unref(each);
     tensor_unref(end);
     tensor_unref(t);
     tensor_unref(p);

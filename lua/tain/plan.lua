@@ -20,7 +20,7 @@ local plan = {}
 local options_of = {
   storage = { "choice", choices = { "f32", "f16", "bf16", "int8", "int4" }, default = "f32", help = "how matrices are kept" },
   images = { "integer", default = 16, min = 1, help = "images drawn, or judged, together" },
-  guidance = { "number", optional = true, min = 0, help = "classifier-free guidance of drawing; 1: none; if none, the model's own" },
+  guidance = { "number", optional = true, min = 0, help = "guidance of drawing; 1: none; if not given, the model's own" },
   batch = { "integer", default = 8, min = 1, help = "images a step of training" },
   lora = { "integer", optional = true, min = 1, help = "rank of an adapter, which alone is trained" },
   recompute = { "boolean", default = false, help = "layers are run again backward: less memory, more time" },
@@ -61,7 +61,8 @@ function plan.phases(folder, options)
   row("load", "the model's weights, " .. options.storage, function()
     model = loader.load(folder, { storage = options.storage })
   end)
-  local prompts = data.same(options.prompt, options.images)
+  local prompts = {}   -- different ones: what the same have in common is computed once
+  for i = 1, options.images do prompts[i] = ("%s %d"):format(options.prompt, i) end
   local guidance = options.guidance or model.guidance
   row("draw", ("%d images together, guidance %g"):format(options.images, guidance), function()
     model:generate(prompts, { guidance = guidance, batch = options.images })

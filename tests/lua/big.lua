@@ -1,4 +1,4 @@
---- tests/big.lua: as many bytes as published, and what it writes small is read, drawn with and judged.
+--- tests/big.lua: as many bytes as published, and what it writes small is read, drawn with and judged; memory.
 local t = require "expect"
 local recipe = require "recipe"
 local tain = require "tain"
@@ -8,6 +8,30 @@ for size, gigabytes in pairs { ["1b"] = { 4.17, 4.19 }, ["7b"] = { 14.83, 14.85 
   local said, code = recipe.sh(("$tain tests/big.lua --list --size %s"):format(size))
   local bytes = tonumber(said:match "(%d+) bytes\n$") / 1e9
   t.that(code == 0 and bytes > gigabytes[1] and bytes < gigabytes[2], size .. ": " .. bytes)
+end
+
+-- What the process holds is what the device counts: nothing has the weights a second time once they are used.
+-- The sanitizers keep what was freed, so with them nothing is measured.
+local function held()
+  local file = assert(io.open "/proc/self/smaps_rollup")
+  local text = file:read "*a"
+  file:close()
+  return tonumber(text:match "\nAnonymous:%s+(%d+)") * 1024
+end
+
+do
+  local folder = recipe.folder .. "/wide"
+  local said, code = recipe.sh(("$tain tests/big.lua --out %s --layers 1 --width 512 --hidden 640 --vocabulary 98304 "
+    .. "--vision_layers 1 --vision_width 64 --channels 32 --image 32"):format(folder))
+  t.that(code == 0, said)
+  local device = require("tain.device").handle()
+  local before = held()
+  local model = tain.load(folder, { storage = "bf16" })
+  model:generate("a red cross", { seed = 1, guidance = 5 })
+  local more, counted = held() - before, tonumber(require("ffi").C.tain_device_memory(device, true))
+  local sanitized = io.open("/proc/self/maps"):read("*a"):find("libasan", 1, true)
+  t.that(sanitized or more < counted + 100 * 2 ^ 20, ("%d MiB held, %d counted"):format(more / 2 ^ 20, counted / 2 ^ 20))
+  model:free()
 end
 
 local small = "--layers 2 --width 128 --hidden 160 --vocabulary 1024 --vision_layers 1 --vision_width 64 "
