@@ -30,7 +30,8 @@ local readme = [[
 
     tain recipe.lua --help
     tain recipe.lua --model %s \
-      --prompts train.jsonl --heldout heldout.jsonl --judge blocks --out runs/first
+      --prompts train.jsonl --heldout heldout.jsonl --judge blocks --images 4 \
+      --epochs 2 --out runs/first
     tain show runs/first
     tain report runs/first
     tain report runs/first runs/second --out runs.html
