@@ -161,6 +161,17 @@ for _, one in ipairs { run, folder .. "/plain2" } do
     t.that(text:find(("%.0f/%d · %.0f–%.0f %%"):format(share.k, share.n, 100 * share.low, 100 * share.high), 1, true))
   end
 end
+
+-- What the recipes say differently, as text.
+for name, line in pairs { recipe_a = "return a < b", recipe_b = "return '<b>'" } do
+  os.execute(("cp -r %s/plain2 %s/%s"):format(folder, folder, name))
+  local file = assert(io.open(("%s/%s/recipe.lua"):format(folder, name), "w"))
+  file:write("local same = 1\n", line, "\n")
+  file:close()
+end
+local recipes = report.compare { folder .. "/recipe_a", folder .. "/recipe_b" }
+t.that(recipes:find("return a &lt; b", 1, true) and recipes:find("&lt;b&gt;", 1, true), recipes)
+t.that(not recipes:find("local same", 1, true))
 t.equal((tags.scan(report.compare { folder .. "/hostile2", folder .. "/hostile2" })),
   (tags.scan(report.compare { folder .. "/plain2", folder .. "/plain2" })))
 os.execute("rm -r " .. folder)

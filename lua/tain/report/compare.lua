@@ -3,12 +3,14 @@
 
 local chart = require "tain.report.chart"
 local facts = require "tain.report.facts"
+local files = require "tain.files"
 local h = require "tain.report.html"
 local json = require "tain.json"
 
 local compare = {}
 
 local PROMPTS = 16
+local LINES = 8   -- of a recipe that are shown
 
 local function name_of(folder) return folder:gsub("/+$", ""):match "([^/]+)$" or folder end
 
@@ -29,7 +31,35 @@ local function names_of(runs)
   return names
 end
 
--- Rows of options that are not the same in all runs.
+-- The lines of each run's recipe that not every recipe has; nil if there are none.
+local function own_lines(runs)
+  local each, holders = {}, {}
+  for i, run in ipairs(runs) do
+    local path, seen = run.folder .. "/recipe.lua", {}
+    each[i] = {}
+    for line in (files.exists(path) and files.read(path) or ""):gmatch "[^\n]+" do
+      if line:find "%S" and not seen[line] then
+        seen[line], each[i][#each[i] + 1] = true, line
+        holders[line] = (holders[line] or 0) + 1
+      end
+    end
+  end
+  local cells, any = { "lines of the recipe" }, false
+  for i, lines in ipairs(each) do
+    local own, count = {}, 0
+    for _, line in ipairs(lines) do
+      if holders[line] < #runs then
+        count = count + 1
+        if count <= LINES then own[#own + 1] = { h.code { line:match "^%s*(.-)%s*$" }, h.br {} } end
+      end
+    end
+    if count > LINES then own[#own + 1] = ("and %d more"):format(count - LINES) end
+    cells[i + 1], any = count > 0 and own or "–", any or count > 0
+  end
+  return any and cells or nil
+end
+
+-- Rows of what is not the same in all runs: options, and the recipe's text.
 local function differences(runs)
   local known, rows = {}, {}
   for _, run in ipairs(runs) do
@@ -50,6 +80,7 @@ local function differences(runs)
   for _, name in ipairs(facts.sorted(known)) do
     add(name, function(run) return run.options[name] end)
   end
+  rows[#rows + 1] = own_lines(runs)
   return rows
 end
 
@@ -123,7 +154,7 @@ function compare.body(runs, tools)
     h.section { id = "ends", h.h2 "How they ended", h.p { class = "soft", "Small numbers are counts and "
       .. "95 % intervals; runs whose intervals overlap may be alike." }, h.grid(head, rows, "numbers") },
     h.section { id = "differences", h.h2 "What differs", #options > 0
-      and h.grid(with_names, options, "settings") or h.p "All options are the same." },
+      and h.grid(with_names, options, "settings") or h.p "All options are the same, and so is the recipe." },
     #figures > 0 and h.section { id = "rounds", h.h2 "Round by round", h.div { class = "two", figures } },
     #pictures > 0 and h.section { id = "pictures", h.h2 "The same prompts at the end of each",
       h.grid(with_names, pictures, "pictures") },
