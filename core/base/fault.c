@@ -2,7 +2,8 @@
  *
  *     TAIN_FAULT=disk:40 tain recipes/sft.lua …      the disk is full from the 40th write on
  *
- * clock:N sets the clock back by an hour. A fault goes on once it has begun, as a full disk does. Several are written with commas between them.
+ * clock:N sets the clock back by an hour. A fault goes on once it has begun, as a full disk does. Several are
+ * written with commas between them.
  * kernel:matmul is of another kind: the self-test of that kernel's fast form fails (core/check/trial.c).
  */
 #include "base/base.h"

@@ -393,6 +393,15 @@ static bool idle(const struct gpu *g)
     return !g->recording && g->finished == g->submitted;
 }
 
+/* Whether a wait would be for more than copies. */
+static bool computing(const struct gpu *g)
+{
+    for (int i = 0; i < SLOTS; i++)
+        if (g->slots[i].work > 0 && (i == (int)g->current ? g->recording : g->slots[i].value > g->finished))
+            return true;
+    return false;
+}
+
 static int touch_one(struct gpu *g, const struct gpu_range *r, uint64_t offset, uint64_t bytes, bool write)
 {
     struct touched t = { r->block, r->offset + offset, r->offset + offset + bytes, write };
@@ -407,8 +416,9 @@ int gpu_write(struct gpu *g, const struct gpu_range *to, uint64_t offset, const 
 
     if (!bytes || g->plan)
         return lost(g);
-    /* Where the host reaches it, much is written in place, once the commands before it have run. */
-    if (to->block->mapped && bytes >= WORTH_A_WAIT && (status = gpu_wait(g)))
+    /* Where the host reaches it, much is written in place, once the copies before it have run; but a step
+     * that computes is not waited for. */
+    if (to->block->mapped && bytes >= WORTH_A_WAIT && !computing(g) && (status = gpu_wait(g)))
         return status;
     if (to->block->mapped && idle(g)) {
         memcpy(to->block->mapped + to->offset + offset, from, bytes);

@@ -11,12 +11,10 @@
 /* ---- The kernel ---- */
 
 /* One invocation may run 65,535 loop iterations at most on the CPU driver: four k each. */
-enum { K_MOST = 4 * 60000, ROWS_MOST = 32 * 65535, BATCH_MOST = 65535, GRID_MOST = 32768 };
+enum { K_MOST = 4 * 60000, ROWS_MOST = 32 * 65535, BATCH_MOST = 65535 };
 
 static bool by_four(const struct gemm *g)
 {
-    if (g->c->device->portable & KERNEL_MATMUL)
-        return false;
     int64_t all = g->a->offset | g->c->offset | g->a_pitch | g->c_pitch | g->N;
 
     if (!type_blocks(g->b->type))
@@ -62,9 +60,9 @@ static bool few_rows(const struct gemm *g)
     tain_type type = g->b->type;
     int64_t lanes = gpu_info(g->c->device->gpu)->lanes, wide = g->K / chunk(type);
 
-    if (g->c->device->portable & KERNEL_MATMUL)
+    if (g->M > (type_blocks(type) ? GEMV_MOST_BLOCKS : GEMV_MOST) || g->batch > 1 || g->ta || !g->tb)
         return false;
-    if (g->M > (type_blocks(type) ? GEMV_MOST_BLOCKS : GEMV_MOST) || g->batch > 1 || g->ta || !g->tb || g->K % chunk(type) || (g->a->offset | g->a_pitch) % 4)
+    if (g->K % chunk(type) || (g->a->offset | g->a_pitch) % 4)
         return false;
     if (!type_blocks(type) && (g->b->offset | g->b_pitch) % chunk(type))
         return false;
@@ -76,7 +74,8 @@ static int dispatch_few(const struct gemm *g)
     tain_device *d = g->c->device;
     const struct gpu_info *info = gpu_info(d->gpu);
     bool blocks = type_blocks(g->b->type);
-    uint32_t outputs = info->lanes < 8 ? info->lanes : !info->texel && blocks ? 4 : 8, x, y = 1;
+    uint32_t outputs = info->lanes < 8 ? info->lanes : !info->texel && blocks ? 4 : 8;
+    int64_t x, y;
     uint32_t constants[5] = { (uint32_t)g->M, outputs, g->add, g->bias != NULL, g->activation };
     struct { uint32_t N, K, x_pitch, w_pitch, y_pitch; } p = {
         (uint32_t)g->N, (uint32_t)g->K, (uint32_t)g->a_pitch, (uint32_t)(blocks ? blocks_pitch(g->b) : g->b_pitch),
@@ -87,13 +86,9 @@ static int dispatch_few(const struct gemm *g)
 
     if (blocks)
         bind_blocks(g, 0, &binds[1], &binds[4]);
-    x = (uint32_t)((g->N + outputs - 1) / outputs);
-    if (x > GRID_MOST) {
-        y = (x + GRID_MOST - 1) / GRID_MOST;
-        x = GRID_MOST;
-    }
+    op_grid(g->N, outputs, &x, &y);
     return gpu_dispatch(d->gpu, op_pipeline(d, 0, constants, 5, "gemv.b_%s", type_name(g->b->type)), binds, blocks ? 5 : 4, &p,
-                        sizeof(p), x, y, 1, 2.0 * (double)g->M * (double)g->N * (double)g->K);
+                        sizeof(p), (uint32_t)x, (uint32_t)y, 1, 2.0 * (double)g->M * (double)g->N * (double)g->K);
 }
 
 /* ---- Many rows ---- */
@@ -153,14 +148,14 @@ static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t
 
 int gemm(const struct gemm *g)
 {
-    bool fours = by_four(g);
+    bool fast = !(g->c->device->portable & KERNEL_MATMUL), fours = fast && by_four(g);
     int status = 0;
 
     if (!g->M || !g->N || !g->batch)
         return 0;
     if (!g->K)
         return g->add ? 0 : tensor_zero(g->c);
-    if (few_rows(g))
+    if (fast && few_rows(g))
         return dispatch_few(g);
     for (int64_t z = 0; z < g->batch && !status; z += BATCH_MOST) {
         int64_t batch = g->batch - z < BATCH_MOST ? g->batch - z : BATCH_MOST;

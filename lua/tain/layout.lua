@@ -134,8 +134,12 @@ local function own(processor)
   return { question = processor.question, system_prompt = processor.system_prompt }
 end
 
--- Guidance of drawing, where a folder says it.
-local function guidance(folder) return (read(folder, "generation_config.json") or {}).guidance_scale end
+--- Guidance of drawing where a folder says none: what DeepSeek's own example has.
+layout.GUIDANCE = 5
+
+local function guidance(folder)
+  return (read(folder, "generation_config.json") or {}).guidance_scale or layout.GUIDANCE
+end
 
 local function port_files(folder, token)
   local config = to_port(read(folder, "config.json"), token)
@@ -145,7 +149,7 @@ local function port_files(folder, token)
     ["config.json"] = config,
     ["generation_config.json"] = { bos_token_id = config.text_config.bos_token_id,
       eos_token_id = config.text_config.eos_token_id, pad_token_id = config.text_config.pad_token_id,
-      guidance_scale = guidance(folder) or 5, generation_kwargs = { boi_token_id = token "<begin_of_image>" } },
+      guidance_scale = guidance(folder), generation_kwargs = { boi_token_id = token "<begin_of_image>" } },
     ["preprocessor_config.json"] = { image_processor_type = "JanusImageProcessor",
       processor_class = "JanusProcessor", background_color = pixels.background_color or array { 127, 127, 127 },
       image_mean = pixels.image_mean or array { 0.5, 0.5, 0.5 },
@@ -167,7 +171,7 @@ local function original_files(folder)
   local vision = config.vision_config.params
   return {
     ["config.json"] = config,
-    ["generation_config.json"] = { guidance_scale = guidance(folder) or 5 },
+    ["generation_config.json"] = { guidance_scale = guidance(folder) },
     ["preprocessor_config.json"] = { image_processor_type = "VLMImageProcessor",
       processor_class = "VLChatProcessor", do_normalize = true, image_size = vision.image_size,
       background_color = pixels.background_color or array { 127, 127, 127 },

@@ -33,9 +33,6 @@ local QUESTION = "Does this image describe {prompt}? If it describes the scene, 
 
 local function handle(fn, self) return check.object(fn, "model", self, "model") end
 
--- What DeepSeek's own example of drawing has.
-local GUIDANCE = 5
-
 -- A small file of a model's folder; an empty table if there is none.
 local function settings(folder, name)
   local file = io and io.open(folder .. "/" .. name, "rb")
@@ -46,7 +43,7 @@ local function settings(folder, name)
 end
 
 local function adopt(made, folder, name)
-  local self = setmetatable({ folder = folder, name = name or folder, question = QUESTION, guidance = GUIDANCE }, Model)
+  local self = setmetatable({ folder = folder, name = name or folder, question = QUESTION, guidance = layout.GUIDANCE }, Model)
   own.keep(own.adopt(self, check.made(made), C.tain_model_free, "model"))
   local question = settings(folder, "processor_config.json").question
   if type(question) == "string" then self.question = question end
