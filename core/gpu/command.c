@@ -484,23 +484,35 @@ int gpu_read(struct gpu *g, const struct gpu_range *from, uint64_t offset, void 
     return 0;
 }
 
+int gpu_copy_rows(struct gpu *g, const struct gpu_range *from, uint64_t from_offset, uint64_t from_pitch,
+                  const struct gpu_range *to, uint64_t to_offset, uint64_t to_pitch, uint64_t bytes, uint64_t rows)
+{
+    VkBufferCopy copies[256];
+    uint64_t read = from->offset + from_offset, write = to->offset + to_offset;
+    struct touched t[2];
+    int status;
+
+    if (!bytes || !rows || g->plan)
+        return lost(g);
+    t[0] = (struct touched){ from->block, read, read + (rows - 1) * from_pitch + bytes, false };
+    t[1] = (struct touched){ to->block, write, write + (rows - 1) * to_pitch + bytes, true };
+    if ((status = begin(g)) || (status = touch(g, t, 2)))
+        return status;
+    for (uint64_t i = 0; i < rows;) {
+        uint32_t n = 0;
+
+        for (; n < sizeof(copies) / sizeof(*copies) && i < rows; n++, i++)
+            copies[n] = (VkBufferCopy){ read + i * from_pitch, write + i * to_pitch, bytes };
+        vkCmdCopyBuffer(g->slots[g->current].cmd, from->block->buffer, to->block->buffer, n, copies);
+    }
+    g->slots[g->current].work += (double)(bytes * rows);
+    return 0;
+}
+
 int gpu_copy(struct gpu *g, const struct gpu_range *from, uint64_t from_offset, const struct gpu_range *to,
              uint64_t to_offset, uint64_t bytes)
 {
-    VkBufferCopy copy = { from->offset + from_offset, to->offset + to_offset, bytes };
-    struct touched t[2] = {
-        { from->block, copy.srcOffset, copy.srcOffset + bytes, false },
-        { to->block, copy.dstOffset, copy.dstOffset + bytes, true },
-    };
-    int status;
-
-    if (!bytes || g->plan)
-        return lost(g);
-    if ((status = begin(g)) || (status = touch(g, t, 2)))
-        return status;
-    vkCmdCopyBuffer(g->slots[g->current].cmd, from->block->buffer, to->block->buffer, 1, &copy);
-    g->slots[g->current].work += (double)bytes;
-    return 0;
+    return gpu_copy_rows(g, from, from_offset, 0, to, to_offset, 0, bytes, 1);
 }
 
 int gpu_fill(struct gpu *g, const struct gpu_range *to, uint64_t offset, uint64_t bytes, uint32_t word)

@@ -107,6 +107,9 @@ int gpu_write(struct gpu *g, const struct gpu_range *to, uint64_t offset, const 
 int gpu_read(struct gpu *g, const struct gpu_range *from, uint64_t offset, void *to, uint64_t bytes);
 int gpu_copy(struct gpu *g, const struct gpu_range *from, uint64_t from_offset,
              const struct gpu_range *to, uint64_t to_offset, uint64_t bytes);
+/* `rows` rows of `bytes` bytes, which begin `from_pitch` and `to_pitch` bytes apart. */
+int gpu_copy_rows(struct gpu *g, const struct gpu_range *from, uint64_t from_offset, uint64_t from_pitch,
+                  const struct gpu_range *to, uint64_t to_offset, uint64_t to_pitch, uint64_t bytes, uint64_t rows);
 int gpu_fill(struct gpu *g, const struct gpu_range *to, uint64_t offset, uint64_t bytes, uint32_t word);
 int gpu_submit(struct gpu *g); /* starts what is recorded */
 int gpu_wait(struct gpu *g);   /* and waits for all of it */

@@ -31,6 +31,39 @@ static void reference(const struct check_value *in, struct check_value *out, con
                                                     b->at[(one ? 0 : z * N * K) + (tb ? n * K + k : k * N + n)];
 }
 
+/* Rows that begin a power of two apart are copied first on CPUs: of parts of wider matrices, and of a
+ * weight in 16 bits. */
+static void even_rows(tain_device *d, bool weight)
+{
+    enum { M = 257, N = 260, PITCH = 512 };
+    int K = weight ? PITCH : 252, at = weight ? 0 : 4;
+    tain_tensor *a = tain_uniform(d, 2, (int64_t[]){ M, PITCH }, 5, 1, 0);
+    tain_tensor *b = tain_uniform(d, 2, (int64_t[]){ N, PITCH }, 5, 2, 0);
+    tain_tensor *stored = tain_cast(b, weight ? TAIN_BF16 : TAIN_F32), *back = tain_cast(stored, TAIN_F32);
+    tain_tensor *left = tain_slice(a, 1, at, K), *right = tain_slice(stored, 1, at, K), *turned = tain_transpose(right, 0, 1);
+    tain_tensor *y = weight ? tain_linear(left, right, NULL) : tain_matmul(left, turned);
+    tain_tensor *all[] = { a, b, stored, back, left, right, turned, y };
+    float *fa = malloc(sizeof(float) * M * PITCH), *fb = malloc(sizeof(float) * N * PITCH), *fy = malloc(sizeof(float) * M * N);
+
+    CHECK(fa && fb && fy && y && back);
+    CHECK_INT(tain_tensor_read(a, fa, M * PITCH), TAIN_OK);
+    CHECK_INT(tain_tensor_read(back, fb, N * PITCH), TAIN_OK);
+    CHECK_INT(tain_tensor_read(y, fy, M * N), TAIN_OK);
+    for (int m = 0; m < M; m++)
+        for (int n = 0; n < N; n++) {
+            double sum = 0;
+
+            for (int k = at; k < at + K; k++)
+                sum += (double)fa[m * PITCH + k] * fb[n * PITCH + k];
+            CHECK_CLOSE(fy[m * N + n], sum, 1e-5 * sum);
+        }
+    free(fa);
+    free(fb);
+    free(fy);
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+        tensor_unref(all[i]);
+}
+
 int main(void)
 {
     static const struct check_case products[] = {
@@ -53,6 +86,8 @@ int main(void)
 
     CHECK(d);
     CHECK_CASES(d, (&(struct check_op){ "matmul", 2, run, reference, 1e-5, 1e-4 }), products);
+    even_rows(d, false);
+    even_rows(d, true);
     a = tensor_new(d, TAIN_F32, 2, (int64_t[]){ 3, 8 });
     b = tensor_new(d, TAIN_F32, 2, (int64_t[]){ 4, 2 });
     CHECK(!tain_matmul(a, b));
