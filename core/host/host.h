@@ -32,6 +32,9 @@ void host_signals_close(void);
 void host_signals_quiet(int fd);
 int host_signals_latest(void); /* which one came last; 0 for none */
 
+/* A loop looks whether it shall leave: Lua is given twice as long as such a round took. */
+void host_signals_looked(void);
+
 /* Goes on after a signal as if none had come. From now on, Lua that reaches no safe point is stopped
  * after so many seconds. */
 void host_signals_forget(double seconds);

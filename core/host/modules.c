@@ -70,8 +70,11 @@ static int modules(lua_State *L)
     return 1;
 }
 
+/* interrupted(loop): how often the user asked to stop; `loop` is true where a loop looks each time round. */
 static int interrupted(lua_State *L)
 {
+    if (lua_toboolean(L, 1))
+        host_signals_looked();
     if (base_interrupted)
         alarm(0); /* it was seen; see signal.c */
     lua_pushinteger(L, base_interrupted);

@@ -2,7 +2,7 @@
  *
  * The handler sets a flag that the core reads at every submit and wait and that loops in Lua read
  * between steps; what they then raise reaches the recipe as an ordinary error. A recipe that gets
- * to no such point for some seconds is stopped by a hook. LuaJIT looks at hooks in interpreted code
+ * to no such point for some seconds, or twice as long as its loop took between two looks, is stopped by a hook. LuaJIT looks at hooks in interpreted code
  * only, so a compiled loop that never calls tain ends with the second signal. From a terminal that has
  * gone no second one will come: what does not come to a safe point then is ended after some seconds.
  */
@@ -18,6 +18,7 @@
 
 #define GRACE 2.0  /* seconds */
 #define ALONE 10   /* seconds without a terminal until a safe point */
+#define LONGEST 60 /* seconds that a loop's own safe points may lie apart */
 
 static lua_State *volatile state;
 static pthread_t thread; /* the one that runs Lua */
@@ -25,12 +26,15 @@ static volatile double asked; /* when; only the hook reads it */
 static volatile sig_atomic_t latest;
 static volatile int quiet = -1;
 static double grace = GRACE;
+static double looked, apart; /* when a loop last looked whether to leave; how long one took from look to look */
 
 static void stop(lua_State *L, lua_Debug *where)
 {
-    (void)where;
-    if (base_seconds() - asked < grace)
+    double patience = 2 * apart > grace ? 2 * apart : grace;
+
+    if (base_seconds() - asked < patience)
         return;
+    (void)where;
     alarm(0);
     lua_sethook(L, NULL, 0, 0);
     luaL_error(L, "interrupted");
@@ -62,7 +66,7 @@ static void handle(int signal)
     if (base_interrupted++)
         _exit(130);
     if (signal == SIGHUP)
-        alarm(ALONE);
+        alarm(ALONE + (unsigned)(2 * apart));
     if (write(STDERR_FILENO, note, sizeof(note) - 1) < 0) {
         /* nobody is there to read it */
     }
@@ -99,9 +103,19 @@ int host_signals_latest(void)
     return latest;
 }
 
+void host_signals_looked(void)
+{
+    double now = base_seconds(), since = now - looked;
+
+    if (looked > 0 && since > apart)
+        apart = since < LONGEST ? since : LONGEST;
+    looked = now;
+}
+
 void host_signals_forget(double seconds)
 {
     grace = seconds;
+    looked = apart = 0;
     if (latest && latest != SIGINT)
         return; /* who was told to end, ends, wherever it was just then */
     base_interrupted = 0;

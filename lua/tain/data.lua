@@ -16,7 +16,7 @@ end
 ---
 --- @return boolean
 function data.interrupted()
-  return host.interrupted() > 0
+  return host.interrupted(true) > 0
 end
 
 -- ---- JSON lines ----

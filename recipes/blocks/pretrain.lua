@@ -43,6 +43,17 @@ local function curve(row)
   tain.log(row)
 end
 
+--- Takes back what the curve says of steps that were lost with a kill and will be taken again.
+local function rewind(name, from)
+  local path, kept = opt.out .. "/curves.jsonl", {}
+  if not files.exists(path) then return end
+  for line in files.read(path):gmatch "[^\n]+" do
+    local whole, row = pcall(tain.json.decode, line)
+    if whole and (row.stage ~= name or not row.step or row.step <= from) then kept[#kept + 1] = line .. "\n" end
+  end
+  files.write(path, table.concat(kept))
+end
+
 --- Trains one stage from its checkpoint: `step(n, optimizer, rate)` returns a row for the curve. Muon
 --- trains the matrices that match `hidden`, AdamW all other weights.
 local function stage(name, model, weights, hidden, steps, rate, step)
@@ -60,7 +71,8 @@ local function stage(name, model, weights, hidden, steps, rate, step)
     optimizer:load(folder .. "/optimizer.safetensors")
     if matrices then matrices:load(folder .. "/momentum.f32") end
   end
-  local bar = tain.progress { label = name, total = steps - from }
+  rewind(name, from)
+  local bar = tain.progress { label = name, total = math.max(0, steps - from) }
   for n = from + 1, steps do
     if matrices then matrices:expect() end
     local row = step(n, optimizer, rate(n))
@@ -80,17 +92,15 @@ local function stage(name, model, weights, hidden, steps, rate, step)
   end
   bar:done()
   optimizer:free()
+  return from < steps
 end
 
 local model = tain.create(opt.model, { seed = opt.seed })
 files.make_folder(opt.out)
-if files.exists(opt.out .. "/curves.jsonl") and not opt.resume then
-  error(opt.out .. " holds a run already; --resume goes on with it", 0)
-end
 if opt.start then model:restore(opt.start) end
 
 local used = { used = {} }
-stage("codec", model, "^gen_vision_model", nil, opt.codec_steps,
+local trained = stage("codec", model, "^gen_vision_model", nil, opt.codec_steps,
   tain.schedule.cosine { lr = opt.codec_lr, warmup = math.min(20, opt.codec_steps), steps = math.max(1, opt.codec_steps),
     floor = 0.05 },
   function(n, optimizer, lr)
@@ -99,7 +109,7 @@ stage("codec", model, "^gen_vision_model", nil, opt.codec_steps,
     row.learning_rate = lr
     return row
   end)
-if opt.codec_steps > 0 then
+if trained then
   local kept, of, entropy = codec.measure(model, 400, opt.seed)
   curve { stage = "codec", kept = kept / of, n = of, entropy = entropy }
 end

@@ -52,4 +52,22 @@ t.that(said:find "saved\n", said)
 said, code = recipe.sh(("trap '' HUP; " .. started .. "kill -HUP $p; sleep 0.5; kill -TERM $p; wait $p"):format(recipe.folder))
 t.equal(code, 130)
 t.that(said:find "saved\n" and select(2, said:gsub("safe point", "")) == 1, said)
+
+-- A loop that looks each time round may take its time for a round.
+file = assert(io.open(recipe.folder .. "/slow.lua", "w"))
+file:write [[
+local tain = require "tain"
+local host = require "tain.host"
+jit.off(true)
+while not tain.interrupted() do
+  local over = host.seconds() + 3
+  io.stderr:write "round "
+  while host.seconds() < over do end
+end
+print "saved"
+]]
+file:close()
+said, code = recipe.sh(("$tain %s/slow.lua & p=$!; sleep 3.7; kill -TERM $p; wait $p"):format(recipe.folder))
+t.equal(code, 130)
+t.that(said:find "saved\n", said)
 recipe.done()
