@@ -861,7 +861,8 @@ typedef struct tain_model tain_model;
 ///        tokenizer files; as DeepSeek published it, or in the layout of transformers' port
 /// @param storage how matrices are stored: f32 (can be trained), f16 or bf16; with int8 and int4 those of
 ///        the language model's layers are quantised while they are read, if their rows are a multiple of 32
-///        long, and all others are 16-bit
+///        long, and all others are 16-bit. Keys and values of earlier tokens are kept in the same way as the
+///        language model's embedding: see tain_model_cache
 /// @return a new reference
 tain_model *tain_model_load(tain_device *device, const char *folder, tain_type storage);
 
@@ -943,6 +944,14 @@ tain_tensor *tain_model_weight(tain_model *model, int32_t index);
 /// @param on whether
 /// @return status
 tain_status tain_model_recompute(tain_model *model, bool on);
+
+/// Says how keys and values of earlier tokens are kept from now on while the model draws and answers. In 16
+/// bits they take half the memory of f32, and are rounded to nearest even; all computing stays f32.
+///
+/// @param model any
+/// @param type f32, f16 or bf16
+/// @return status
+tain_status tain_model_cache(tain_model *model, tain_type type);
 
 /// Gives the model a new low-rank adapter (LoRA) in the place of the one it has. Nothing changes at
 /// first: B starts at 0. The adapter is in force.

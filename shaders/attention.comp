@@ -15,12 +15,21 @@
 // a negative segment hides a key from all. RULES 0 none, 1 causal (reach(i) = i + past),
 // 2 reach and segment are read, 3 the same, and reach(i) is known to be at most i + past.
 //
-//! variants: FORWARD DQ DKV
+// FORWARD_F16 and FORWARD_BF16 read keys and values that are stored so.
+//
+//! variants: FORWARD FORWARD_F16 FORWARD_BF16 DQ DKV
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 #include "lib/io.glsl"
+#if defined(FORWARD_F16)
+#define FORWARD
+#define B_F16
+#elif defined(FORWARD_BF16)
+#define FORWARD
+#define B_BF16
+#endif
 
 layout(constant_id = 2) const uint SIZE = 32; // of a head
 layout(constant_id = 3) const uint RULES = 0;
@@ -28,6 +37,7 @@ layout(constant_id = 4) const uint ADD = 0;   // bit 0 to the first output, bit 
 layout(constant_id = 5) const uint LSE = 0;   // FORWARD: keep log sum exp
 layout(constant_id = 6) const uint STEP = 4;  // rows handled in one turn of the loop
 layout(constant_id = 7) const uint PARTS = 1; // lanes that own a row together
+#include "lib/cached.glsl"
 
 // Strides in texels: of a token, of a head, of a batch row.
 layout(push_constant) uniform Push {
@@ -47,8 +57,8 @@ layout(push_constant) uniform Push {
 } p;
 
 IN4(0, q);
-IN4(1, k);
-IN4(2, v);
+IN_CACHED(1, k);
+IN_CACHED(2, v);
 IN1U(3, rule); // [B, keys] segments, then [B, queries] packed (reach, segment)
 #if defined(FORWARD)
 OUT4(4, y);
@@ -65,20 +75,23 @@ OUT4(6, dk);
 OUT4(7, dv);
 #endif
 
-const uint ROWS = LANES / PARTS;                                          // of a workgroup
-const uint W = SIZE / 4 / PARTS;                                          // texels of a lane
-const uint LOADS = PARTS > 1 ? STEP * W : (STEP * W + LANES - 1) / LANES; // that bring STEP rows
+const uint ROWS = LANES / PARTS;                                            // of a workgroup
+const uint W = SIZE / 4 / PARTS;                                            // fours of a lane
+const uint KW = W / FOURS;                                                  // texels of them
+const uint LOADS = PARTS > 1 ? STEP * KW : (STEP * KW + LANES - 1) / LANES; // that bring STEP rows
+const uint HELD = LOADS * FOURS;                                            // what they bring
 
-// Texel c of this lane's in row r of those fetched.
+// Four c of this lane's in row r of those fetched.
 #define TEXEL(rows, r, c) \
     (PARTS > 1 ? rows[PARTS > 1 ? (r) * W + (c) : 0] \
-               : subgroupShuffle(rows[PARTS > 1 ? 0 : ((r) * W + (c)) / LANES], ((r) * W + (c)) % LANES))
+               : subgroupShuffle(rows[PARTS > 1 ? 0 : ((r) * W + (c)) / FOURS / LANES * FOURS + (c) % FOURS], \
+                                 ((r) * W + (c)) / FOURS % LANES))
 
 // Which of STEP rows load n brings, and which texel of it.
-uint load_row(uint n) { return PARTS > 1 ? n / W : (n * LANES + gl_SubgroupInvocationID) / W; }
+uint load_row(uint n) { return PARTS > 1 ? n / KW : (n * LANES + gl_SubgroupInvocationID) / KW; }
 uint load_texel(uint n)
 {
-    return PARTS > 1 ? n % W * PARTS + gl_SubgroupInvocationID % PARTS : (n * LANES + gl_SubgroupInvocationID) % W;
+    return PARTS > 1 ? n % KW * PARTS + gl_SubgroupInvocationID % PARTS : (n * LANES + gl_SubgroupInvocationID) % KW;
 }
 
 // The sum over the lanes that own a row.
@@ -92,7 +105,7 @@ float join(vec4 v)
     return s;
 }
 
-float dot_row(vec4 a[W], vec4 rows[LOADS], uint r)
+float dot_row(vec4 a[W], vec4 rows[HELD], uint r)
 {
     vec4 s = vec4(0);
     [[unroll]] for (uint c = 0; c < W; c++)
@@ -144,7 +157,7 @@ void main()
     uint end = (RULES & 1u) != 0u ? min(p.keys, min(i0 + ROWS, p.queries) + p.past) : p.keys;
     vec4 qr[W];
     [[unroll]] for (uint c = 0; c < W; c++)
-        qr[c] = GET4(q, q_row + c * PARTS + part);
+        qr[c] = GET4(q, q_row + four(c, part));
 #ifdef FORWARD
     vec4 sum[W];
     float most = -3.0e38, total = 0.0;
@@ -163,11 +176,11 @@ void main()
     float base = stat.at[p.stat_at + bh * p.queries + i];
 #endif
     for (uint j0 = 0; j0 < end; j0 += STEP) {
-        vec4 kr[LOADS], vr[LOADS];
+        vec4 kr[HELD], vr[HELD];
         [[unroll]] for (uint n = 0; n < LOADS; n++) {
             uint row = min(j0 + load_row(n), p.keys - 1) * p.k_t + load_texel(n);
-            kr[n] = GET4(k, k_base + row);
-            vr[n] = GET4(v, v_base + row);
+            GET_CACHED(kr, n * FOURS, k, k_base + row)
+            GET_CACHED(vr, n * FOURS, v, v_base + row)
         }
         float s[STEP];
         [[unroll]] for (uint r = 0; r < STEP; r++) {
@@ -203,9 +216,9 @@ void main()
         return;
 #ifdef FORWARD
     float factor = total > 0.0 ? 1.0 / total : 0.0; // a query that sees nothing gives 0
-    uint at = (p.y_at >> 2) + b * p.y_b + h * p.y_h + i * p.y_t + part;
+    uint at = (p.y_at >> 2) + b * p.y_b + h * p.y_h + i * p.y_t;
     [[unroll]] for (uint c = 0; c < W; c++)
-        y.at[at + c * PARTS] = sum[c] * factor;
+        y.at[at + four(c, part)] = sum[c] * factor;
     if (LSE != 0 && part == 0)
         lse.at[p.lse_at + bh * p.queries + i] = most + log(max(total, 1e-37));
 #else
@@ -245,7 +258,7 @@ void main()
         uint y_base = (p.dy_at >> 2) + b * p.y_b + h * p.y_h;
         uint s_base = p.stat_at + (b * p.heads + h) * p.queries, d_base = s_base + batches * p.heads * p.queries;
         for (uint i0 = first; i0 < p.queries; i0 += STEP) {
-            vec4 qr[LOADS], gr[LOADS];
+            vec4 qr[HELD], gr[HELD];
             [[unroll]] for (uint m = 0; m < LOADS; m++) {
                 uint i = min(i0 + load_row(m), p.queries - 1), t = load_texel(m);
                 qr[m] = GET4(q, q_base + i * p.q_t + t);

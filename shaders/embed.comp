@@ -18,11 +18,7 @@ layout(push_constant) uniform Push { uint table_at, index_at, y_at, n, rows; } p
 IN(0, table);
 #else
 IN1U(0, table);
-
-vec2 halves(uint word)
-{
-    return BF16 != 0 ? vec2(uintBitsToFloat(word << 16), uintBitsToFloat(word & 0xffff0000u)) : unpackHalf2x16(word);
-}
+#include "lib/halves.glsl"
 #endif
 IN1U(1, index);
 OUT(2, y);

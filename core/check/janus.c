@@ -77,7 +77,7 @@ static int understand_row(struct golden *g, const struct janus_row *row, const i
     struct janus *m = &g->m;
     int64_t V = m->config.language.vocabulary, n = row->count;
     float *all = base_alloc((size_t)(n * V), sizeof(float));
-    struct llama_cache *cache = llama_cache_new(m->weights.device, &m->config.language, 1, n + steps + 1);
+    struct llama_cache *cache = llama_cache_new(&m->language, 1, n + steps + 1);
     int status = all && cache ? 0 : tain_error_status();
 
     for (int64_t i = -1; i < steps && !status; i++) {

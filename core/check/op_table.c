@@ -270,6 +270,18 @@ WANT(want_attention)
     }
 }
 
+/* Against keys and values as a cache keeps them. with[1]: how they are stored. */
+static tain_tensor *run_kept(tain_tensor *const *in, const double *with)
+{
+    tain_tensor *k = tain_cast(in[1], (tain_type)with[1]), *v = tain_cast(in[2], (tain_type)with[1]), *y = NULL;
+
+    if (k && v)
+        y = op_attention(in[0], k, v, NULL, true, in[1]->shape[1] - in[0]->shape[1], 0);
+    tensor_unref(k);
+    tensor_unref(v);
+    return y;
+}
+
 /* Pixel x, y, channel c of image b of [B, H, W, C]; 0 beside the image. */
 static double pixel(const struct check_value *v, int64_t b, int64_t y, int64_t x, int64_t c)
 {
@@ -632,6 +644,10 @@ const struct check_op check_op_table[] = {
     { "attention, one query", 3, 0, run_attention, want_attention, true,
       { { { AT(4, 3, 1, 4, 16), AT(4, 3, 41, 2, 16), AT(4, 3, 41, 2, 16) }, { 1 } },
         { { AT(4, 1, 1, 3, 20), AT(4, 1, 6, 1, 20), AT(4, 1, 6, 1, 20) }, { 1 } } } },
+    { "attention, 16-bit cache", 3, 6, run_kept, want_attention, true,
+      { { { AT(4, 3, 1, 4, 16), FROM(-2, 3, 4, 3, 41, 2, 16), FROM(-2, 3, 4, 3, 41, 2, 16) }, { 1, TAIN_BF16 } },
+        { { AT(4, 1, 1, 3, 24), FROM(-2, 3, 4, 1, 6, 1, 24), FROM(-2, 3, 4, 1, 6, 1, 24) }, { 1, TAIN_F16 } },
+        { { AT(4, 1, 7, 2, 64), FROM(-2, 3, 4, 1, 19, 2, 64), FROM(-2, 3, 4, 1, 19, 2, 64) }, { 1, TAIN_BF16 } } } },
     { "matmul", 2, 0, run_matmul, want_matmul, false,
       { { { AT(2, 17, 32), AT(2, 32, 24) }, { 0 } }, { { AT(3, 2, 5, 7), AT(3, 2, 7, 3) }, { 0 } }, { { AT(3, 3, 4, 8), AT(2, 8, 5) }, { 0 } } } },
     { "linear", 3, 0, run_linear, want_linear, false,

@@ -67,34 +67,6 @@ static int64_t find_different(const struct janus_drawing *g, const struct janus_
     return U;
 }
 
-/* Keys or values of the different rows, [U, words, ..], to every row that is one of them. */
-static int expand(struct janus_drawing *g, tain_tensor *from, tain_tensor *to, tain_tensor *which)
-{
-    int64_t one = tensor_count(to) / to->shape[0] / to->shape[1], R = to->shape[0];
-    tain_tensor *rows = tain_rows(from, which);
-    tain_tensor *place = view_make(to, 2, (int64_t[]){ R, g->words * one }, (int64_t[]){ to->shape[1] * one, 1 }, to->offset);
-    int status = rows && place ? tensor_accumulate(place, rows, false) : tain_error_status();
-
-    tensor_unref(rows);
-    tensor_unref(place);
-    return status;
-}
-
-/* Gives every row what its prompt's run left. */
-static int share(struct janus_drawing *g, struct llama_cache *cache, tain_tensor *which)
-{
-    int status = 0;
-
-    for (int i = 0; i < cache->layers && !status; i++) {
-        status = expand(g, cache->k[i], g->cache->k[i], which);
-        if (!status)
-            status = expand(g, cache->v[i], g->cache->v[i], which);
-    }
-    g->cache->used = cache->used;
-    g->hidden = status ? g->hidden : then(g->hidden, tain_rows(g->hidden, which));
-    return status ? status : g->hidden ? 0 : tain_error_status();
-}
-
 /* Runs the prompts. */
 static int start(struct janus_drawing *g, const struct janus_row *prompts, const struct janus_row *unconditional)
 {
@@ -135,9 +107,9 @@ static int start(struct janus_drawing *g, const struct janus_row *prompts, const
             }
         }
     }
-    g->cache = llama_cache_new(d, &m->config.language, R, room);
+    g->cache = llama_cache_new(&m->language, R, room);
     if (U < R)
-        cache = llama_cache_new(d, &m->config.language, U, T);
+        cache = llama_cache_new(&m->language, U, T);
     t = tensor_from(d, TAIN_I32, 2, (int64_t[]){ U, T }, ids);
     p = tensor_from(d, TAIN_I32, 2, (int64_t[]){ U, T }, at);
     g->twice = tensor_from(d, TAIN_I32, 1, &R, twice);
@@ -150,7 +122,9 @@ static int start(struct janus_drawing *g, const struct janus_row *prompts, const
     if (g->cache && (cache || U == R) && t && p && end && each && g->twice && (!g->filled || (rule && g->hide)))
         x = tain_embed(m->language.embed, t);
     g->hidden = x ? llama_run(&m->weights, &m->language, x, p, rule, cache ? cache : g->cache, end) : NULL;
-    status = !g->hidden ? tain_error_status() : cache ? share(g, cache, each) : 0;
+    status = !g->hidden ? tain_error_status() : cache ? llama_cache_spread(g->cache, cache, each) : 0;
+    if (!status && cache && !(g->hidden = then(g->hidden, tain_rows(g->hidden, each))))
+        status = tain_error_status();
 done:
     free(ids);
     free(at);

@@ -49,6 +49,7 @@ struct llama_layer {
 struct llama {
     struct llama_config config;
     bool recompute; /* in training, keep only the layers' inputs and run each layer again backward */
+    tain_type cache; /* how keys and values of earlier tokens are kept: f32, f16 or bf16 */
     tain_tensor *embed, *norm;
     struct dense head;
     struct llama_layer *layers;
@@ -58,7 +59,7 @@ struct llama {
 struct llama_cache {
     int64_t batch, room, used;
     int layers;
-    tain_tensor **k, **v; /* [B, room, KV, D] */
+    tain_tensor **k, **v; /* [B, room, KV, D], stored as the model said when it was made */
 };
 
 int llama_declare(struct weights *w, struct llama *m, const struct llama_config *c, const char *prefix, const char *head);
@@ -70,7 +71,9 @@ void llama_close(struct llama *m);
 tain_tensor *llama_run(const struct weights *w, const struct llama *m, tain_tensor *x, tain_tensor *positions,
                        tain_tensor *rule, struct llama_cache *cache, tain_tensor *pick);
 
-struct llama_cache *llama_cache_new(tain_device *d, const struct llama_config *c, int64_t batch, int64_t room);
+struct llama_cache *llama_cache_new(const struct llama *m, int64_t batch, int64_t room);
+/* Gives row r of `to`, which holds nothing yet, what row which[r] of `from` holds. */
+int llama_cache_spread(struct llama_cache *to, const struct llama_cache *from, tain_tensor *which);
 void llama_cache_free(struct llama_cache *cache);
 
 /* ---- The vision transformer (vit.c) ---- */

@@ -5,7 +5,7 @@
  *   ... rms -> hidden states
  *
  * q, k and v are one product, and so are gate and up. With a cache, keys and values of earlier
- * tokens are read from it and those of the new ones added.
+ * tokens are read from it and those of the new ones added; it may be stored in 16 bits.
  */
 #include "model/layers.h"
 
@@ -58,10 +58,12 @@ void llama_close(struct llama *m)
 
 /* ---- The cache ---- */
 
-struct llama_cache *llama_cache_new(tain_device *d, const struct llama_config *c, int64_t batch, int64_t room)
+struct llama_cache *llama_cache_new(const struct llama *m, int64_t batch, int64_t room)
 {
+    const struct llama_config *c = &m->config;
+    tain_device *d = m->embed->device;
     struct llama_cache *cache = base_alloc(1, sizeof(*cache));
-    int64_t shape[4] = { batch, room, c->kv_heads, attention_room(c->head) };
+    int64_t shape[4] = { batch, room, c->kv_heads, attention_room(c->head, m->cache) };
 
     if (!cache)
         return NULL;
@@ -69,8 +71,8 @@ struct llama_cache *llama_cache_new(tain_device *d, const struct llama_config *c
     cache->k = base_alloc((size_t)c->layers, sizeof(*cache->k));
     cache->v = base_alloc((size_t)c->layers, sizeof(*cache->v));
     for (int i = 0; cache->k && cache->v && i < cache->layers; i++) {
-        cache->k[i] = tensor_new(d, TAIN_F32, 4, shape);
-        cache->v[i] = tensor_new(d, TAIN_F32, 4, shape);
+        cache->k[i] = tensor_new(d, m->cache, 4, shape);
+        cache->v[i] = tensor_new(d, m->cache, 4, shape);
         if (!cache->k[i] || !cache->v[i]) {
             llama_cache_free(cache);
             return NULL;
@@ -98,27 +100,54 @@ void llama_cache_free(struct llama_cache *cache)
     free(cache);
 }
 
+static int spread(tain_tensor *to, tain_tensor *from, tain_tensor *which, int64_t used)
+{
+    int64_t unit = attention_unit(to->type), row = used * to->stride[1] / unit, x, y;
+    struct { uint32_t n, row, pitch, to_pitch; } p = {
+        (uint32_t)(to->shape[0] * row), (uint32_t)row, (uint32_t)(from->stride[0] / unit), (uint32_t)(to->stride[0] / unit),
+    };
+
+    op_grid(p.n, 256, &x, &y);
+    return op_dispatch(to->device, op_pipeline(to->device, 256, NULL, 0, "spread"), (tain_tensor *[]){ from, which, to }, 3,
+                       4, &p, sizeof(p), x, y, 1, 4.0 * p.n);
+}
+
+int llama_cache_spread(struct llama_cache *to, const struct llama_cache *from, tain_tensor *which)
+{
+    int status = 0;
+
+    for (int i = 0; i < to->layers && !status; i++) {
+        status = spread(to->k[i], from->k[i], which, from->used);
+        if (!status)
+            status = spread(to->v[i], from->v[i], which, from->used);
+    }
+    to->used = from->used;
+    return status;
+}
+
 /* Adds keys and values of a packed [B, T, (H + 2 KV) D] to layer i of the cache. */
 static int append(struct llama_cache *cache, int i, const struct llama_config *c, tain_tensor *qkv)
 {
-    int64_t B = qkv->shape[0], T = qkv->shape[1], wide = qkv->shape[2], D = attention_room(c->head), kv = c->kv_heads * D, x, y;
+    tain_type type = cache->k[i]->type;
+    int64_t B = qkv->shape[0], T = qkv->shape[1], wide = qkv->shape[2], unit = attention_unit(type), x, y;
+    int64_t D = cache->k[i]->shape[3], kv = c->kv_heads * D;
     struct { uint32_t n, T, wide, skip, kv, room, used; } p = {
-        (uint32_t)(B * T * kv / 4), (uint32_t)T, (uint32_t)(wide / 4), (uint32_t)(c->heads * D / 4), (uint32_t)(kv / 4),
-        (uint32_t)cache->room, (uint32_t)cache->used,
+        (uint32_t)(B * T * kv / unit), (uint32_t)T, (uint32_t)(wide / unit), (uint32_t)(c->heads * D / unit),
+        (uint32_t)(kv / unit), (uint32_t)cache->room, (uint32_t)cache->used,
     };
 
     if (B != cache->batch || cache->used + T > cache->room)
         return fail(TAIN_EINVAL, "cache: %lld rows and %lld tokens more; it has %lld rows, and room for %lld tokens", (long long)B,
                     (long long)T, (long long)cache->batch, (long long)(cache->room - cache->used));
     op_grid(p.n, 256, &x, &y);
-    return op_dispatch(qkv->device, op_pipeline(qkv->device, 256, NULL, 0, "append"),
+    return op_dispatch(qkv->device, op_pipeline(qkv->device, 256, NULL, 0, "append.b_%s", type_name(type)),
                        (tain_tensor *[]){ qkv, cache->k[i], cache->v[i] }, 3, 6, &p, sizeof(p), x, y, 1, 4.0 * p.n);
 }
 
 /* Attention of new tokens to all that the cache holds. */
 static tain_tensor *attend_cached(struct llama_cache *cache, int i, const struct llama_config *c, tain_tensor *qkv, tain_tensor *rule)
 {
-    int64_t B = qkv->shape[0], T = qkv->shape[1], wide = qkv->shape[2], D = attention_room(c->head);
+    int64_t B = qkv->shape[0], T = qkv->shape[1], wide = qkv->shape[2], D = cache->k[i]->shape[3];
     tain_tensor *q = view_make(qkv, 4, (int64_t[]){ B, T, c->heads, D }, (int64_t[]){ T * wide, wide, D, 1 }, qkv->offset);
     tain_tensor *k = view_part(cache->k[i], 1, 0, cache->used + T), *v = view_part(cache->v[i], 1, 0, cache->used + T), *y = NULL;
 
@@ -159,8 +188,8 @@ static tain_tensor *attend(const struct weights *w, const struct llama *m, int i
     h = then(h, dense_run(w, &l->qkv, h, GEMM_NONE));
     if (h)
         h = then(h, tain_rope_qkv(h, positions, (int32_t)c->heads, (int32_t)c->kv_heads, (int32_t)c->head, c->theta));
-    if (h && cache && c->head % 4)
-        h = then(h, attention_heads(h, c->heads + 2 * c->kv_heads, attention_room(c->head)));
+    if (h && cache && c->head != cache->k[i]->shape[3])
+        h = then(h, attention_heads(h, c->heads + 2 * c->kv_heads, cache->k[i]->shape[3]));
     if (h && cache)
         h = then(h, append(cache, i, c, h) ? NULL : attend_cached(cache, i, c, h, rule));
     else if (h)

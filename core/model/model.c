@@ -170,6 +170,7 @@ tain_model *tain_model_load(tain_device *device, const char *folder, tain_type s
         tain_model_free(m);
         return NULL;
     }
+    m->j.language.cache = m->j.language.embed->type;
     return m;
 }
 
@@ -280,6 +281,14 @@ tain_status tain_model_recompute(tain_model *model, bool on)
 {
     REQUIRE(model, "recompute: model is missing");
     model->j.language.recompute = on;
+    return 0;
+}
+
+tain_status tain_model_cache(tain_model *model, tain_type type)
+{
+    REQUIRE(model, "cache: model is missing");
+    REQUIRE(type >= TAIN_F32 && type <= TAIN_BF16, "cache: type must be f32, f16 or bf16");
+    model->j.language.cache = type;
     return 0;
 }
 
@@ -763,7 +772,7 @@ const char *tain_model_ask(tain_model *model, const uint8_t *rgb, int32_t width,
     } else {
         status = template_janus_talk(model->tokenizer, j->config.system, turns, 2, (size_t)tokens, &prompt);
     }
-    cache = status ? NULL : llama_cache_new(j->weights.device, &j->config.language, 1, (int64_t)prompt.count + most);
+    cache = status ? NULL : llama_cache_new(&j->language, 1, (int64_t)prompt.count + most);
     x = cache ? janus_read(j, prompt.at, (int64_t)prompt.count, seen, cache) : NULL;
     for (int32_t i = 0; i < most && !status; i++) {
         tain_tensor *last = x ? view_part(x, 1, x->shape[1] - 1, 1) : NULL;

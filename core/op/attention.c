@@ -1,6 +1,7 @@
 /* attention.c - softmax(q k^T) v, forward and backward, without storing the scores.
  *
  * Three forms of call: separate q, k, v; one packed tensor; and one query a head against a cache.
+ * Keys and values may be stored in 16 bits, as caches are, where no gradient is wanted.
  * All come down to struct attn, which holds three views and their strides.
  */
 #include "op/attention.h"
@@ -67,7 +68,9 @@ struct strides {
 
 static struct strides strides_of(const tain_tensor *t)
 {
-    return (struct strides){ (uint32_t)(t->stride[1] / 4), (uint32_t)(t->stride[2] / 4), (uint32_t)(t->stride[0] / 4) };
+    int64_t unit = attention_unit(t->type);
+
+    return (struct strides){ (uint32_t)(t->stride[1] / unit), (uint32_t)(t->stride[2] / unit), (uint32_t)(t->stride[0] / unit) };
 }
 
 struct rest {
@@ -105,7 +108,7 @@ static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *s
 {
     const struct attn_params *p = (const void *)c->params;
     const tain_tensor *q = c->in[0], *k = c->in[1], *v = c->in[2], *rule = rule_of(c);
-    int64_t B = q->shape[0], T = q->shape[1], S = T, D;
+    int64_t B = q->shape[0], T = q->shape[1], S = T, D, unit;
 
     *type = TAIN_F32;
     if (q->dims == 3) {
@@ -121,6 +124,9 @@ static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *s
         REQUIRE(q->dims == 4 && k->dims == 4 && v->dims == 4, "attention: q is %s, k is %s, v is %s; all must be [B, T, H, D]",
                 tensor_text(q), tensor_text(k), tensor_text(v));
         REQUIRE(tensor_same_shape(k, v), "attention: k is %s, v is %s", tensor_text(k), tensor_text(v));
+        REQUIRE(k->type == v->type && k->type != TAIN_I32, "attention: k is stored as %s, v as %s", type_name(k->type),
+                type_name(v->type));
+        REQUIRE(k->type == TAIN_F32 || !c->training, "attention: no gradient where k and v are stored as %s", type_name(k->type));
         REQUIRE(!memcmp(k->stride, v->stride, 3 * sizeof(int64_t)), "attention: k and v are stored with different strides");
         REQUIRE(k->shape[0] == B && k->shape[3] == q->shape[3] && k->shape[2] > 0 && q->shape[2] % k->shape[2] == 0,
                 "attention: q is %s, k is %s", tensor_text(q), tensor_text(k));
@@ -132,8 +138,11 @@ static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *s
             REQUIRE(c->in[i]->stride[3] == 1 || !tensor_count(c->in[i]), "attention: the last dimension of input %d is not dense", i + 1);
     }
     for (int i = 0; i < (q->dims == 3 ? 1 : 3); i++)
-        REQUIRE(steps(c->in[i]) % 4 == 0, "attention: input %d is not stored in steps of four numbers", i + 1);
-    REQUIRE(D % 4 == 0 && D > 0 && D <= 512, "attention: a head of %lld numbers; it must be a multiple of 4 up to 512", (long long)D);
+        REQUIRE(steps(c->in[i]) % attention_unit(c->in[i]->type) == 0,
+                "attention: input %d is not stored in steps of sixteen bytes", i + 1);
+    unit = q->dims == 3 ? 4 : attention_unit(k->type);
+    REQUIRE(D % unit == 0 && D > 0 && D <= 512, "attention: a head of %lld numbers; it must be a multiple of %lld up to 512",
+            (long long)D, (long long)unit);
     REQUIRE(B < 65536, "attention: %lld batch rows; there may be 65535", (long long)B);
     if (rule && rule->dims == 2) { /* of a cache: only segments, and room for more keys */
         REQUIRE(rule->type == TAIN_I32 && T == 1 && rule->shape[0] == B && rule->shape[1] >= S && !c->training,
@@ -154,12 +163,13 @@ static bool shared_rows(const struct op_call *c)
 }
 
 /* How many lanes own a row of a head. A GPU's lane has room for few numbers. */
-static uint32_t parts_of(const struct op_call *c, int64_t size)
+static uint32_t parts_of(const struct op_call *c, const struct attn *a)
 {
     const struct gpu_info *info = gpu_info(c->device->gpu);
+    int64_t size = a->q->shape[3], texels = size / attention_unit(a->k->type);
     uint32_t parts = 1;
 
-    while (shared_rows(c) && size / parts > 16 && parts < 16 && 2 * parts <= info->lanes && size / 4 % (2 * parts) == 0)
+    while (shared_rows(c) && size / parts > 16 && parts < 16 && 2 * parts <= info->lanes && texels % (2 * parts) == 0)
         parts *= 2;
     return parts;
 }
@@ -167,7 +177,7 @@ static uint32_t parts_of(const struct op_call *c, int64_t size)
 static int run(struct op_call *c, const struct attn *a, const char *name, uint32_t add, uint32_t lse, tain_tensor *const *t,
                int count, unsigned writes, const void *params, size_t bytes, int64_t rows, int64_t head_rows)
 {
-    uint32_t parts = parts_of(c, a->q->shape[3]), own = gpu_info(c->device->gpu)->lanes / parts;
+    uint32_t parts = parts_of(c, a), own = gpu_info(c->device->gpu)->lanes / parts;
     /* On GPUs forward takes two rows at a time; backward holds more for each, and takes one: with two,
      * heads of 64 and 128 do not fit into the registers of an RX 7900 (tests/gpu/radv). */
     uint32_t step = parts > 1 ? (name[0] == 'd' ? 1 : 2) : a->q->shape[3] > 128 ? 2 : 4;
@@ -184,7 +194,7 @@ static int decode(struct op_call *c, const struct attn *a)
     tain_tensor *rule = rule_of(c);
     struct strides q = strides_of(a->q), k = strides_of(a->k);
     struct rest r = rest_of(c, a);
-    uint32_t lanes = gpu_info(c->device->gpu)->lanes, parts = parts_of(c, a->q->shape[3]);
+    uint32_t lanes = gpu_info(c->device->gpu)->lanes, parts = parts_of(c, a);
     uint32_t side = shared_rows(c) ? lanes / parts : 1;
     uint32_t constants[4] = { (uint32_t)a->q->shape[3], rule != NULL, parts, side };
     int64_t B = a->q->shape[0], H = a->q->shape[2], D = a->q->shape[3], x, y;
@@ -195,7 +205,7 @@ static int decode(struct op_call *c, const struct attn *a)
             r.group & 0xffff, rule && rule->dims == 2 ? (uint32_t)rule->shape[1] : r.keys, r.scale };
 
     op_grid(B * H * parts * side, lanes, &x, &y);
-    return op_dispatch(c->device, op_pipeline(c->device, 0, constants, 4, "attention_decode"),
+    return op_dispatch(c->device, op_pipeline(c->device, 0, constants, 4, "attention_decode.b_%s", type_name(a->k->type)),
                        (tain_tensor *[]){ a->q, a->k, a->v, rule ? rule : a->q, c->out }, 5, 16, &p, sizeof(p), x, y, 1,
                        work_of(a));
 }
@@ -203,6 +213,7 @@ static int decode(struct op_call *c, const struct attn *a)
 static int forward(struct op_call *c)
 {
     tain_tensor *rule = rule_of(c), *stat = NULL;
+    static const char *const names[] = { [TAIN_F32] = "forward", [TAIN_F16] = "forward_f16", [TAIN_BF16] = "forward_bf16" };
     struct attn a;
     int status = operands(c, &a);
 
@@ -222,7 +233,7 @@ static int forward(struct op_call *c)
             status = tain_error_status();
             goto done;
         }
-        status = run(c, &a, "forward", 0, stat != NULL,
+        status = run(c, &a, names[a.k->type], 0, stat != NULL,
                      (tain_tensor *[]){ a.q, a.k, a.v, rule ? rule : a.q, c->out, stat ? stat : c->out }, 6, 16 | 32, &p,
                      sizeof(p), T, B * H);
         if (stat) {
@@ -283,7 +294,7 @@ done:
 }
 
 static const struct op op_attention_ = {
-    .name = "attention", .inputs = 3, .optional = 1, .any_stride = 7, .any_type = 8, .no_grad = 8,
+    .name = "attention", .inputs = 3, .optional = 1, .any_stride = 7, .any_type = 14, .no_grad = 8,
     .infer = infer, .forward = forward, .backward = backward,
 };
 
@@ -311,10 +322,12 @@ tain_tensor *attention_rule(tain_device *d, int64_t batch, int64_t keys, int64_t
     return rule;
 }
 
-/* A view that the kernels can read: rows dense and everything in steps of four. A new reference. */
+/* A view that the kernels can read: rows dense and everything in steps of a texel. A new reference. */
 static tain_tensor *readable(tain_tensor *t)
 {
-    return steps(t) % 4 == 0 && t->dims && (t->stride[t->dims - 1] == 1 || tensor_last(t) == 1) ? tensor_ref(t) : op_copy(t);
+    bool dense = t->dims && (t->stride[t->dims - 1] == 1 || tensor_last(t) == 1);
+
+    return dense && steps(t) % attention_unit(t->type) == 0 ? tensor_ref(t) : op_copy(t);
 }
 
 tain_tensor *op_attention(tain_tensor *q, tain_tensor *k, tain_tensor *v, tain_tensor *rule, bool causal, int64_t past,
@@ -362,7 +375,7 @@ tain_tensor *op_attention_packed(tain_tensor *qkv, int heads, int kv_heads, tain
     if (size % 4) {
         tensor_unref(x);
         p.scale = 1 / sqrtf((float)size);
-        if (!(x = attention_heads(qkv, all, attention_room(size))))
+        if (!(x = attention_heads(qkv, all, attention_room(size, TAIN_F32))))
             return NULL;
     }
     y = rule ? OP_RUN(&op_packed, &p, x, rule) : OP_RUN(&op_packed, &p, x);
@@ -377,9 +390,17 @@ tain_tensor *op_attention_packed(tain_tensor *qkv, int heads, int kv_heads, tain
 
 tain_tensor *tain_attention(tain_tensor *q, tain_tensor *k, tain_tensor *v, bool causal)
 {
+    tain_tensor *b, *c, *y = NULL;
+
     REQUIRE_OR_NULL(q && k && v, "attention: q, k or v is missing");
     REQUIRE_OR_NULL(!causal || (q->dims == 4 && k->dims == 4 && k->shape[1] >= q->shape[1]),
                     "attention: q is %s, k is %s; under the causal mask there must be as many keys as queries, or more",
                     tensor_text(q), tensor_text(k));
-    return op_attention(q, k, v, NULL, causal, causal ? k->shape[1] - q->shape[1] : 0, 0);
+    b = op_float(k); /* what is stored in 16 bits may want a gradient here */
+    c = op_float(v);
+    if (b && c)
+        y = op_attention(q, b, c, NULL, causal, causal ? k->shape[1] - q->shape[1] : 0, 0);
+    tensor_unref(b);
+    tensor_unref(c);
+    return y;
 }

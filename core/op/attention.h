@@ -11,18 +11,28 @@ tain_tensor *attention_rule(tain_device *d, int64_t batch, int64_t keys, int64_t
                             const int32_t *reach, const int32_t *query_segment);
 
 /* q [B, T, H, D], k and v [B, S, KV, D] with equal strides; views are fine. rule NULL: causal, or
- * every key if not; with a rule, causal promises that its reach is never beyond the query itself. Queries start `past` behind the first key. scale 0: 1/sqrt(D). For one query a
- * row, the rule may be a [B, room] of segments alone, room being that of the cache. */
+ * every key if not; with a rule, causal promises that its reach is never beyond the query itself. Queries start
+ * `past` behind the first key. scale 0: 1/sqrt(D). For one query a row, the rule may be a [B, room] of
+ * segments alone, room being that of the cache. Where no gradient is wanted, k and v may both be stored as
+ * f16 or bf16; D is then a multiple of eight. */
 tain_tensor *op_attention(tain_tensor *q, tain_tensor *k, tain_tensor *v, tain_tensor *rule, bool causal, int64_t past,
                           float scale);
 
 /* The same on one packed tensor [B, T, (H + 2 KV) * D] as a fused projection makes it; D may be any. */
 tain_tensor *op_attention_packed(tain_tensor *qkv, int heads, int kv_heads, tain_tensor *rule, bool causal);
 
-/* The kernels read four numbers at a time: heads of another size stand in a room of zeros. */
-static inline int64_t attention_room(int64_t size)
+/* The kernels read sixteen bytes at a time, four or eight numbers: heads of another size stand in a room
+ * of zeros. */
+static inline int64_t attention_unit(tain_type type)
 {
-    return (size + 3) / 4 * 4;
+    return type == TAIN_F32 ? 4 : 8;
+}
+
+static inline int64_t attention_room(int64_t size, tain_type type)
+{
+    int64_t unit = attention_unit(type);
+
+    return (size + unit - 1) / unit * unit;
 }
 
 /* [B, T, heads * D] to [B, T, heads * to]: each head gets zeros behind it, or loses what is behind. */

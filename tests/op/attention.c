@@ -1,4 +1,5 @@
-/* Attention: causal, full and by rule; grouped heads; packed; one query against a cache. */
+/* Attention: causal, full and by rule; grouped heads; packed; one query, and several, against a cache in each of
+ * its types. */
 #include "op/check_op.h"
 #include "op/attention.h"
 
@@ -113,7 +114,69 @@ static void packed_reference(const struct check_value *in, struct check_value *o
     free(p);
 }
 
+/* A cache with room for ROOM tokens and holding USED, of which some rows hide the first: what lies behind is no
+ * number, and nothing may be seen of it or of what is hidden. */
+static void against_cache(tain_device *d, tain_type type, int64_t D)
+{
+    enum { B = 3, ROOM = 11, USED = 7, H = 4, KV = 2 };
+    int64_t row = KV * D, hidden[B] = { 0, 2, 5 };
+    float *values = malloc((size_t)(B * ROOM * row) * 4), *q = malloc((size_t)(B * H * D) * 4), *got = malloc((size_t)(B * H * D) * 4);
+    double *keys = malloc((size_t)(B * ROOM * row) * 8), *ask = malloc((size_t)(B * H * D) * 8), p[USED];
+    int32_t segments[B * ROOM];
+    tain_tensor *floats, *cache, *filled, *one, *hide, *y;
+
+    for (int64_t i = 0; i < B * ROOM * row; i++)
+        values[i] = i / row % ROOM < USED ? check_uniform(-2, 2) : NAN;
+    for (int64_t i = 0; i < B * H * D; i++)
+        ask[i] = q[i] = check_uniform(-2, 2);
+    for (int i = 0; i < B * ROOM; i++)
+        segments[i] = i % ROOM < hidden[i / ROOM] ? -1 : 0;
+    CHECK((floats = tensor_from(d, TAIN_F32, 4, (int64_t[]){ B, ROOM, KV, D }, values)));
+    CHECK((cache = tain_cast(floats, type)));
+    CHECK_INT(tain_tensor_read(cache, values, B * ROOM * row), 0);
+    for (int64_t i = 0; i < B * ROOM * row; i++)
+        keys[i] = values[i];
+    CHECK((filled = view_part(cache, 1, 0, USED)));
+    CHECK((one = tensor_from(d, TAIN_F32, 4, (int64_t[]){ B, 1, H, D }, q)));
+    CHECK((hide = tensor_from(d, TAIN_I32, 2, (int64_t[]){ B, ROOM }, segments)));
+    CHECK((y = op_attention(one, filled, filled, hide, true, USED - 1, 0)));
+    CHECK_INT(tain_tensor_read(y, got, B * H * D), 0);
+    for (int64_t b = 0; b < B; b++)
+        for (int64_t h = 0; h < H; h++) {
+            const double *own = keys + (b * ROOM + hidden[b]) * row + h / (H / KV) * D;
+            double *want = calloc((size_t)D, sizeof(*want));
+            attend(ask + (b * H + h) * D, own, own, want, 1, USED - hidden[b], D, 0, row, 0, FULL, p);
+            for (int64_t c = 0; c < D; c++)
+                CHECK_CLOSE(got[(b * H + h) * D + c], want[c], 1e-5);
+            free(want);
+        }
+    tain_tensor *const all[] = { floats, cache, filled, one, hide, y };
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        tensor_unref(all[i]);
+    free(values);
+    free(q);
+    free(got);
+    free(keys);
+    free(ask);
+}
+
+/* What 16-bit keys and values cannot be. */
+static void refused(tain_device *d)
+{
+    tain_tensor *q = tensor_new(d, TAIN_F32, 4, (int64_t[]){ 1, 1, 1, 20 }), *k = tensor_new(d, TAIN_BF16, 4, q->shape);
+    tain_tensor *f = tensor_new(d, TAIN_F16, 4, q->shape);
+
+    CHECK(!op_attention(q, k, k, NULL, true, 0, 0) && strstr(tain_error(), "a head of 20 numbers; it must be a multiple of 8"));
+    CHECK(!op_attention(q, k, f, NULL, true, 0, 0) && strstr(tain_error(), "k is stored as bf16, v as f16"));
+    tensor_unref(q);
+    tensor_unref(k);
+    tensor_unref(f);
+}
+
 #define QKV(b, t, h, s, kv, d) { { 4, { b, t, h, d } }, { 4, { b, s, kv, d } }, { 4, { b, s, kv, d } } }
+#define KEPT(type_, b, t, h, s, kv, d) \
+    { { 4, { b, t, h, d }, .fixed = true }, { 4, { b, s, kv, d }, .type = type_, .fixed = true }, \
+      { 4, { b, s, kv, d }, .type = type_, .fixed = true } }
 
 int main(void)
 {
@@ -137,11 +200,28 @@ int main(void)
         { .in = { { 3, { 1, 9, 12 } } }, .with = { BOTH, 2, 1 } },
         { .in = { { 3, { 2, 3, 3 } } }, .with = { FULL, 1, 1 } },
     };
+    static const struct check_case kept[] = { /* one query, then several: one form each, but for the rule */
+        { .in = KEPT(TAIN_BF16, 1, 1, 1, 1, 1, 8), .with = { CAUSAL } },
+        { .in = KEPT(TAIN_BF16, 3, 1, 4, 9, 2, 24), .with = { FULL } },
+        { .in = KEPT(TAIN_F16, 5, 1, 7, 33, 1, 40), .with = { CAUSAL } },
+        { .in = KEPT(TAIN_BF16, 2, 1, 2, 130, 2, 128), .with = { CAUSAL } },
+        { .in = KEPT(TAIN_BF16, 2, 19, 4, 19, 2, 8), .with = { CAUSAL } },
+        { .in = KEPT(TAIN_F16, 1, 5, 2, 21, 1, 24), .with = { CAUSAL } },
+        { .in = KEPT(TAIN_BF16, 2, 11, 2, 11, 2, 40), .with = { RULED } },
+        { .in = KEPT(TAIN_BF16, 2, 33, 1, 40, 1, 64), .with = { BOTH } },
+    };
+    static const tain_type types[] = { TAIN_F32, TAIN_F16, TAIN_BF16 };
     tain_device *d = tain_device_open(NULL);
 
     CHECK(d);
     CHECK_CASES(d, (&(struct check_op){ "attention", 3, run, reference, 1e-5, 2e-4 }), cases);
     CHECK_CASES(d, (&(struct check_op){ "attention", 1, packed_run, packed_reference, 1e-5, 2e-4 }), packed);
+    CHECK_CASES(d, (&(struct check_op){ "attention, cached", 3, run, reference, 1e-5, .no_grad = true }), kept);
+    for (int i = 0; i < 3; i++) {
+        against_cache(d, types[i], 16);
+        against_cache(d, types[i], 40);
+    }
+    refused(d);
 
     /* One query against a cache that is longer than what is filled: views. */
     float values[2 * 10 * 2 * 8], got[2][2 * 2 * 8], q[2 * 2 * 8];

@@ -1,0 +1,20 @@
+// Keys and values as they are stored: FOURS fours of numbers in a texel, one in f32, two in 16 bits
+// (B_F16, B_BF16). Of a row that PARTS lanes own between them, each owns every PARTS-th such texel.
+#if defined(B_F16) || defined(B_BF16)
+#include "lib/halves.glsl"
+const uint FOURS = 2;
+#define IN_CACHED(slot, name) IN4U(slot, name)
+#define GET_CACHED(to, c, name, i) \
+    { \
+        uvec4 t = GET4U(name, i); \
+        to[c] = vec4(halves(t.x), halves(t.y)); \
+        to[(c) + 1] = vec4(halves(t.z), halves(t.w)); \
+    }
+#else
+const uint FOURS = 1;
+#define IN_CACHED(slot, name) IN4(slot, name)
+#define GET_CACHED(to, c, name, i) to[c] = GET4(name, i);
+#endif
+
+// Where in a row of f32 the c-th four of lane `part` lies.
+uint four(uint c, uint part) { return (c / FOURS * PARTS + part) * FOURS + c % FOURS; }
