@@ -93,15 +93,23 @@ end
 --- stay as they are, and adapters on top of them can be trained. Matrices whose rows are no multiple of
 --- 32 long stay 16-bit.
 ---
+--- The cache, keys and values of earlier tokens while the model draws and answers, takes half the memory in
+--- 16 bits: where matrices are not f32 it is as the embedding is, f16 or bf16.
+---
 --- @param folder string or a name, such as "deepseek-ai/Janus-Pro-1B", that is in the cache of Hugging Face
 --- @param options? table storage: "f32" (can be trained), "f16", "bf16", "int8", "int4"; nil for "f32", or as
----   `tain quantize` wrote the folder
+---   `tain quantize` wrote the folder; cache: "f32", "f16", "bf16"; nil for as the embedding is
 --- @return Model
 function model.load(folder, options)
   local found = find("load", folder)
-  options = check.options("load", options, { storage = { "choice", choices = types.list, optional = true } })
+  options = check.options("load", options, {
+    storage = { "choice", choices = types.list, optional = true },
+    cache = { "choice", choices = { "f32", "f16", "bf16" }, optional = true },
+  })
   local storage = options.storage or quantised(found) or "f32"
-  return adopt(C.tain_model_load(device.handle(), found, types.values[storage]), found, folder)
+  local self = adopt(C.tain_model_load(device.handle(), found, types.values[storage]), found, folder)
+  if options.cache then check.status(C.tain_model_cache(handle("load", self), types.values[options.cache])) end
+  return self
 end
 
 --- Makes a model with random weights from a folder's config.json and tokenizer.

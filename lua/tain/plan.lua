@@ -19,6 +19,8 @@ local plan = {}
 
 local options_of = {
   storage = { "choice", choices = { "f32", "f16", "bf16", "int8", "int4" }, default = "f32", help = "how matrices are kept" },
+  cache = { "choice", choices = { "f32", "f16", "bf16" }, optional = true,
+    help = "how keys and values of earlier tokens are kept; if not given, f32 for f32 and 16-bit for the rest" },
   images = { "integer", default = 16, min = 1, help = "images drawn, or judged, together" },
   guidance = { "number", optional = true, min = 0, help = "guidance of drawing; 1: none; if not given, the model's own" },
   batch = { "integer", default = 8, min = 1, help = "images a step of training" },
@@ -46,7 +48,7 @@ end
 --- The phases of a loop, each with the most device memory it has at once.
 ---
 --- @param folder string a model; on a device that counts, its weights need not be there
---- @param options? table storage, images, guidance, batch, lora, recompute, prompt
+--- @param options? table storage, cache, images, guidance, batch, lora, recompute, prompt
 --- @return table[] # { phase =, about =, bytes = }
 function plan.phases(folder, options)
   options = check.options("plan", options, options_of)
@@ -59,7 +61,7 @@ function plan.phases(folder, options)
   end
 
   row("load", "the model's weights, " .. options.storage, function()
-    model = loader.load(folder, { storage = options.storage })
+    model = loader.load(folder, { storage = options.storage, cache = options.cache })
   end)
   local prompts = {}   -- different ones: what the same have in common is computed once
   for i = 1, options.images do prompts[i] = ("%s %d"):format(options.prompt, i) end

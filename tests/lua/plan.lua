@@ -17,7 +17,8 @@ end
 
 for _, case in ipairs {
   { "--images 6 --batch 3", { images = 6, batch = 3 } },
-  { "--images 5 --batch 4 --guidance 3 --recompute", { images = 5, batch = 4, guidance = 3, recompute = true } },
+  { "--images 5 --batch 4 --guidance 3 --recompute --cache f16",
+    { images = 5, batch = 4, guidance = 3, recompute = true, cache = "f16" } },
   { "--images 2 --batch 2 --lora 4 --storage bf16", { images = 2, batch = 2, lora = 4, storage = "bf16" } },
   { "--images 2 --batch 2 --lora 4 --storage int4", { images = 2, batch = 2, lora = 4, storage = "int4" } },
 } do
@@ -29,6 +30,13 @@ for _, case in ipairs {
     t.that(off < 0.1, ("%s %s: planned %d, measured %d"):format(case[1], row.phase, row.bytes, real[i].bytes))
   end
 end
+
+-- In 16 bits, which is what models get that are stored so, the cache takes half.
+local function drawn(arguments) return planned("--images 16 --batch 1 --guidance 1 " .. arguments)[2].bytes end
+local half = 16 * (19 + 16) * 2 * 32 * 2   -- rows, tokens of the prompt and codes, keys and values, of a width of 32
+t.close(drawn "" - drawn "--cache bf16", half, 0.05 * half)
+t.close(drawn "--storage int8 --lora 4 --cache f32" - drawn "--storage int8 --lora 4", half, 0.05 * half)
+t.fails(function() tain.load(recipe.model, { cache = "int8" }) end, 'load: cache must be one of f32, f16, bf16, not "int8"')
 
 -- A plan needs no weights, and says when they would not fit.
 recipe.sh(("mkdir %s/bare; cp %s/*.json %s/bare"):format(recipe.folder, recipe.model, recipe.folder))

@@ -79,10 +79,10 @@ local function sizes(model)
 end
 
 -- Floating point operations of attention when each of `rows` sequences sees `from` to `to` keys, a
--- token each; and the bytes of keys and values that are read for that.
-local function attention(s, rows, from, to)
+-- token each; and the bytes of keys and values that are read for that, which are f32 or 16-bit.
+local function attention(s, rows, from, to, storage)
   local seen = rows * s.layers * (from + to) * (to - from + 1) / 2
-  return 4 * s.queries * seen, 2 * 4 * s.keys * seen
+  return 4 * s.queries * seen, 2 * (storage == "f32" and 4 or 2) * s.keys * seen
 end
 
 -- ---- Works ----
@@ -106,7 +106,7 @@ works.decode = {
     local prompts, streams = ffi.new("const char *[?]", B), ffi.new("int64_t[?]", B)
     for i = 0, B - 1 do prompts[i], streams[i] = PROMPT, i + 1 end
     local drawing, left = nil, 0
-    local flops, bytes = attention(s, B, s.prompt + s.codes / 2, s.prompt + s.codes / 2)   -- on average
+    local flops, bytes = attention(s, B, s.prompt + s.codes / 2, s.prompt + s.codes / 2, opt.storage)   -- on average
     return { {
       work = "decode", shape = ("batch %d, prompt %d, width %d, layers %d"):format(B, s.prompt, s.width, s.layers),
       storage = opt.storage,
@@ -139,7 +139,7 @@ works.draw = {
     local rows, prompts = opt.images * (opt.guidance == 1 and 1 or 2), data.same(PROMPT, opt.images)
     local tokens = s.prompt + s.codes - 1
     local flops = attention(s, rows, 1, tokens)
-    local _, bytes = attention(s, rows, s.prompt + 1, tokens)
+    local _, bytes = attention(s, rows, s.prompt + 1, tokens, opt.storage)
     return { {
       work = "draw", storage = opt.storage,
       shape = ("images %d, rows %d, prompt %d, codes %d"):format(opt.images, rows, s.prompt, s.codes),

@@ -74,7 +74,8 @@ return {
       return 0
     end
     say("At most %s, and %s allows %s. Less is needed with fewer --images and a smaller --batch, with\n"
-      .. "--recompute, with --lora, and with --storage bf16, int8 or int4.", size(most), whose or "the device", size(limit))
+      .. "--recompute, with --lora, with --cache bf16, and with --storage bf16, int8 or int4.",
+      size(most), whose or "the device", size(limit))
     return 1
   end,
 }
