@@ -230,7 +230,8 @@ int zip_data(const struct zip *z, const struct zip_member *m, int64_t *at)
 /* Once for all the tensors in it. A checksum of 0 is what PyTorch writes where it was told to make none. */
 int zip_check(const char *path, int fd, const char *name, struct st_sum *sum)
 {
-    uint8_t *piece = sum->good || !sum->crc ? NULL : base_alloc(CHECKED, 1);
+    int64_t most = sum->size < CHECKED ? sum->size : CHECKED;
+    uint8_t *piece = sum->good || !sum->crc ? NULL : base_alloc((size_t)most, 1);
     uLong crc = crc32(0, NULL, 0);
     int status = 0;
 
