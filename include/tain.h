@@ -966,6 +966,7 @@ tain_status tain_model_cache(tain_model *model, tain_type type);
 tain_status tain_model_adapt(tain_model *model, const char *targets, int32_t rank, float alpha, bool root, int64_t seed);
 
 /// Loads an adapter from a folder of PEFT's in the place of the one the model has. It is in force.
+/// Modules may have the names of DeepSeek's layout or those of transformers' port, whichever the model has.
 ///
 /// @param model any
 /// @param folder adapter_config.json and adapter_model.safetensors
@@ -977,8 +978,11 @@ tain_status tain_model_adapter_load(tain_model *model, const char *folder);
 /// @param model with an adapter
 /// @param folder must exist
 /// @param base names the model it belongs to
+/// @param port whether under the names that transformers' port gave the modules, or DeepSeek's. The vision
+///        tower's q, k and v are three modules there and one here; three adapters become one of their ranks'
+///        sum, and one becomes three, which do the same
 /// @return status
-tain_status tain_model_adapter_save(tain_model *model, const char *folder, const char *base);
+tain_status tain_model_adapter_save(tain_model *model, const char *folder, const char *base, bool port);
 
 /// Switches the adapter: off is the model before training, and the reference of preference losses.
 ///

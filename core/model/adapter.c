@@ -1,7 +1,9 @@
 /* adapter.c - see adapter.h.
  *
  * Easy to get wrong:
- *   - the names may be those of either layout of the model, whichever it was loaded from;
+ *   - the names may be those of either layout of the model, whichever it was loaded from. What is one matrix
+ *     in one of them may be three in the other (q, k and v of the vision tower), each with an adapter: the three
+ *     are kept as they are, for their sum is no adapter of that rank;
  *   - the folder's tensors say which modules are adapted; target_modules only says what was asked for;
  *   - the rank is that of the tensors, which rank_pattern may have changed;
  *   - there are dozens of variants under the same file name. A key that we do not know and that is
@@ -23,7 +25,7 @@ enum { ARENA = 8 << 20, RANK = 1 << 16 };
 /* An adapter that is being made. */
 struct made {
     struct weight *weight;
-    int place, part; /* the weight's place in the model, and the part of it */
+    int place, part; /* the weight's place in the model, and the adapter's in it (weight_place) */
     int64_t rank;
     float alpha;
     bool root;
@@ -51,12 +53,12 @@ static int module_length(const struct weight_part *p)
 
 static int start(struct list *l, const struct weights *w)
 {
-    int parts = 0;
+    int places = 0;
 
     for (int i = 0; i < w->count; i++)
-        parts += w->list[i]->part_count;
+        places += w->list[i]->part_count + w->list[i]->cut_count;
     l->count = 0;
-    l->at = base_alloc((size_t)parts, sizeof(*l->at));
+    l->at = base_alloc((size_t)places, sizeof(*l->at));
     return l->at ? 0 : TAIN_ENOMEM;
 }
 
@@ -81,9 +83,14 @@ static int64_t columns(const struct made *m)
     return m->weight->shape[1];
 }
 
+static const struct weight_part *part_of(const struct made *m)
+{
+    return weight_place(m->weight, m->part);
+}
+
 static int64_t rows(const struct made *m)
 {
-    return m->weight->parts[m->part].rows;
+    return part_of(m)->rows;
 }
 
 static int place(struct list *l, tain_device *d)
@@ -120,9 +127,10 @@ static int place(struct list *l, tain_device *d)
 
 void adapter_drop(struct weights *w)
 {
+    struct weight_part *part;
+
     for (int i = 0; i < w->count; i++)
-        for (int p = 0; p < w->list[i]->part_count; p++) {
-            struct weight_part *part = &w->list[i]->parts[p];
+        for (int p = 0; (part = weight_place(w->list[i], p)); p++) {
             tensor_unref(part->a);
             tensor_unref(part->b);
             part->a = part->b = NULL;
@@ -135,7 +143,7 @@ static void install(struct weights *w, struct list *l)
     adapter_drop(w);
     for (int i = 0; i < l->count; i++) {
         struct made *m = &l->at[i];
-        struct weight_part *part = &m->weight->parts[m->part];
+        struct weight_part *part = weight_place(m->weight, m->part);
         part->a = tensor_ref(m->a);
         part->b = tensor_ref(m->b);
         part->alpha = m->alpha;
@@ -253,19 +261,40 @@ static int alpha_of(const struct config *c, const char *module, size_t n, double
 /* ---- A folder: its tensors ---- */
 
 /* The weight of a name as the model has it, or as its other layout does: adapters are published for both. */
-static struct weight *find_either(struct weights *w, const char *name, int *part)
+static struct weight *find_either(struct weights *w, const char *name, int *place)
 {
     struct weight_alias a;
 
     for (int i = 0; i < w->count && w->rename; i++)
-        for (int p = 0; p < w->list[i]->part_count; p++) {
-            w->rename(w->list[i]->parts[p].name, &a);
-            if (a.count == 1 && !strcmp(a.names[0], name)) {
-                *part = p;
+        for (int p = 0; p < w->list[i]->part_count + w->list[i]->cut_count; p++) {
+            const char *own = weight_place(w->list[i], p)->name;
+            bool cut = p >= w->list[i]->part_count; /* which has the other layout's name */
+            if (!cut)
+                w->rename(own, &a);
+            if (!strcmp(cut ? own : a.count == 1 ? a.names[0] : "", name)) {
+                *place = p;
                 return w->list[i];
             }
         }
-    return weights_find(w, name, part);
+    return weights_find(w, name, place);
+}
+
+/* Whether both change the same rows of one matrix. */
+static bool overlap(const struct made *x, const struct made *y)
+{
+    const struct weight_part *p = part_of(x), *q = part_of(y);
+
+    return x->weight == y->weight && p->row < q->row + q->rows && q->row < p->row + p->rows;
+}
+
+/* A module has one adapter, whichever of its names it goes by. */
+static int check_alone(const struct list *l, const struct made *m, const struct st_file *f)
+{
+    for (const struct made *other = l->at; other < l->at + l->count; other++)
+        if (overlap(other, m))
+            return fail(TAIN_EFORMAT, "%s: %s and %s change the same matrix", st_path(f, m->from_a), other->from_a->name,
+                        m->from_a->name);
+    return 0;
 }
 
 /* Fills in what the entry, a lora_A, is for. */
@@ -327,7 +356,9 @@ static int match_all(struct list *l, struct weights *w, const struct st_file *f,
         if (strncmp(e->name, PREFIX, strlen(PREFIX)) || (!a && !b)) {
             status = fail(TAIN_EUNSUPPORTED, "%s: %s is no part of a plain adapter", st_path(f, e), e->name);
         } else if (a) {
-            status = match(&l->at[l->count++], w, f, e, c);
+            struct made m = { 0 };
+            if (!(status = match(&m, w, f, e, c)) && !(status = check_alone(l, &m, f)))
+                l->at[l->count++] = m;
         } else {
             char name[ST_NAME + 1];
             snprintf(name, sizeof(name), "%s", e->name);
@@ -427,7 +458,7 @@ static int begin(const struct made *m, uint64_t seed)
 
     if (!values)
         return TAIN_ENOMEM;
-    for (const char *c = m->weight->parts[m->part].name; *c; c++)
+    for (const char *c = part_of(m)->name; *c; c++)
         state = (state ^ (uint8_t)*c) * 0x100000001b3ull;
     for (int64_t i = 0; i < n; i++) { /* splitmix64 */
         uint64_t z = state += 0x9e3779b97f4a7c15ull;
@@ -470,22 +501,24 @@ int adapter_new(struct weights *w, const char *targets, int rank, float alpha, b
 /* Adapted part number `index`. */
 static const struct weight_part *part_at(const struct weights *w, int index, const struct weight **of)
 {
+    const struct weight_part *p;
+
     for (int i = 0; i < w->count; i++)
-        for (int p = 0; p < w->list[i]->part_count; p++)
-            if (w->list[i]->parts[p].a && !index--) {
+        for (int k = 0; (p = weight_place(w->list[i], k)); k++)
+            if (p->a && !index--) {
                 *of = w->list[i];
-                return &w->list[i]->parts[p];
+                return p;
             }
     return NULL;
 }
 
 int adapter_count(const struct weights *w)
 {
+    const struct weight *of;
     int n = 0;
 
-    for (int i = 0; i < w->count; i++)
-        for (int p = 0; p < w->list[i]->part_count; p++)
-            n += w->list[i]->parts[p].a != NULL;
+    while (part_at(w, n, &of))
+        n++;
     return n;
 }
 
@@ -529,71 +562,198 @@ int adapter_merge(struct weights *w)
 
 /* ---- Writing ---- */
 
-static void write_config(struct text *t, const struct weights *w, int count, const char *base)
+/* An adapter as it goes into the file: one of the model's or, in the layout that cuts its matrix, some rows of
+ * its B; or, in the layout that does not, several of the model's as one, with their ranks added up. */
+struct written {
+    char name[256];           /* of the module */
+    const struct weight *of;
+    const struct weight_part *from[WEIGHT_PARTS];
+    int count;
+    bool joined;
+    int64_t first, rows, rank; /* of B */
+    float alpha;
+};
+
+struct writing {
+    struct written *at;
+    int count;
+    bool root;
+};
+
+static void put_name(struct written *o, const char *weight)
+{
+    struct weight_part p = { .name = (char *)(uintptr_t)weight };
+
+    snprintf(o->name, sizeof(o->name), "%.*s", module_length(&p), weight);
+}
+
+/* One part, under its own name or under those of the other layout. */
+static void write_part(struct writing *g, const struct weights *w, const struct weight *of, const struct weight_part *p, bool other)
+{
+    struct weight_alias a = { .count = 1 };
+
+    if (other)
+        w->rename(p->name, &a);
+    else
+        snprintf(a.names[0], sizeof(a.names[0]), "%s", p->name);
+    for (int i = 0; i < a.count; i++) {
+        int64_t some = p->rows / a.count;
+        struct written *o = &g->at[g->count++];
+        *o = (struct written){ .of = of, .from = { p }, .count = 1, .first = i * some, .rows = some, .rank = p->a->shape[0],
+                               .alpha = p->alpha };
+        put_name(o, a.names[i]);
+    }
+}
+
+/* What the other layout cuts: as it is there, or joined under the name of the whole. */
+static void write_cuts(struct writing *g, const struct weight *n, bool other)
+{
+    struct written *whole = NULL;
+
+    for (int i = 0; i < n->cut_count; i++) {
+        const struct weight_part *p = &n->cuts[i];
+        if (!p->a)
+            continue;
+        if (other || !whole) {
+            whole = &g->at[g->count++];
+            *whole = (struct written){ .of = n, .joined = !other, .rows = other ? p->rows : n->parts[0].rows, .alpha = p->alpha };
+            put_name(whole, other ? p->name : n->parts[0].name);
+        }
+        whole->from[whole->count++] = p;
+        whole->rank += p->a->shape[0];
+        if (!other)
+            whole->alpha = whole->from[0]->scale * (p->root ? sqrtf((float)whole->rank) : (float)whole->rank);
+    }
+}
+
+static int list_written(struct writing *g, const struct weights *w, bool other)
 {
     const struct weight *of;
-    const struct weight_part *first = part_at(w, 0, &of), *p;
-    int64_t rank = first->a->shape[0];
+    const struct weight_part *first = part_at(w, 0, &of);
+
+    *g = (struct writing){ .at = base_alloc((size_t)adapter_count(w) * WEIGHT_PARTS, sizeof(*g->at)), .root = first->root };
+    if (!g->at)
+        return TAIN_ENOMEM;
+    for (int i = 0; i < w->count; i++) {
+        for (int p = 0; p < w->list[i]->part_count; p++)
+            if (w->list[i]->parts[p].a)
+                write_part(g, w, w->list[i], &w->list[i]->parts[p], other);
+        write_cuts(g, w->list[i], other);
+    }
+    return 0;
+}
+
+static void put_text(struct text *t, const char *text)
+{
+    text_json_string(t, text, strlen(text));
+}
+
+static void write_config(struct text *t, const struct writing *g, const char *base)
+{
+    const struct written *first = g->at, *end = g->at + g->count;
+    int k = 0;
 
     text_format(t, "{\n  \"alpha_pattern\": {");
-    for (int i = 0, k = 0; i < count; i++)
-        if ((p = part_at(w, i, &of))->alpha != first->alpha) {
+    for (const struct written *o = first; o < end; o++)
+        if (o->alpha != first->alpha) {
             text_format(t, k++ ? ",\n    " : "\n    ");
-            text_json_string(t, p->name, (size_t)module_length(p));
+            put_text(t, o->name);
             text_format(t, ": ");
-            text_json_number(t, p->alpha);
+            text_json_number(t, o->alpha);
         }
     text_format(t, "},\n  \"auto_mapping\": null,\n  \"base_model_name_or_path\": ");
-    text_json_string(t, base, strlen(base));
+    put_text(t, base);
     text_format(t, ",\n  \"bias\": \"none\",\n  \"fan_in_fan_out\": false,\n  \"inference_mode\": true,\n"
                    "  \"init_lora_weights\": true,\n  \"layers_pattern\": null,\n  \"layers_to_transform\": null,\n"
                    "  \"lora_alpha\": ");
     text_json_number(t, first->alpha);
     text_format(t, ",\n  \"lora_dropout\": 0.0,\n  \"modules_to_save\": null,\n  \"peft_type\": \"LORA\",\n  \"r\": %lld,\n"
-                   "  \"rank_pattern\": {", (long long)rank);
-    for (int i = 0, k = 0; i < count; i++)
-        if ((p = part_at(w, i, &of))->a->shape[0] != rank) {
+                   "  \"rank_pattern\": {", (long long)first->rank);
+    k = 0;
+    for (const struct written *o = first; o < end; o++)
+        if (o->rank != first->rank) {
             text_format(t, k++ ? ",\n    " : "\n    ");
-            text_json_string(t, p->name, (size_t)module_length(p));
-            text_format(t, ": %lld", (long long)p->a->shape[0]);
+            put_text(t, o->name);
+            text_format(t, ": %lld", (long long)o->rank);
         }
     text_format(t, "},\n  \"revision\": null,\n  \"target_modules\": [");
-    for (int i = 0; i < count; i++) {
-        p = part_at(w, i, &of);
-        text_format(t, i ? ",\n    " : "\n    ");
-        text_json_string(t, p->name, (size_t)module_length(p));
+    for (const struct written *o = first; o < end; o++) {
+        text_format(t, o > first ? ",\n    " : "\n    ");
+        put_text(t, o->name);
     }
-    text_format(t, "\n  ],\n  \"task_type\": null,\n  \"use_dora\": false,\n  \"use_rslora\": %s\n}\n",
-                first->root ? "true" : "false");
+    text_format(t, "\n  ],\n  \"task_type\": null,\n  \"use_dora\": false,\n  \"use_rslora\": %s\n}\n", g->root ? "true" : "false");
 }
 
-static int write_tensors(const struct weights *w, int count, const char *path)
+/* A: those of all that are joined, one below the other. */
+static int read_a(const struct written *o, float *values)
 {
-    struct st_tensor *list = base_alloc((size_t)count * 2, sizeof(*list));
+    int status = 0;
+
+    for (int i = 0; i < o->count && !status; i++) {
+        int64_t n = tensor_count(o->from[i]->a);
+        status = tain_tensor_read(o->from[i]->a, values, n);
+        values += n;
+    }
+    return status;
+}
+
+/* B: those that are joined, each at its own rows and its own ranks, with the scale that it has. */
+static int read_joined(const struct written *o, float *values)
+{
+    int64_t at = 0;
+    int status = 0;
+
+    memset(values, 0, (size_t)(o->rows * o->rank) * sizeof(*values));
+    for (int i = 0; i < o->count && !status; i++) {
+        const struct weight_part *p = o->from[i];
+        int64_t r = p->a->shape[0];
+        float *b = base_alloc((size_t)(p->rows * r), sizeof(*b)), times = p->scale / o->from[0]->scale;
+        status = b ? tain_tensor_read(p->b, b, p->rows * r) : TAIN_ENOMEM;
+        for (int64_t k = 0; k < p->rows * r && !status; k++)
+            values[(p->row + k / r) * o->rank + at + k % r] = b[k] * times;
+        free(b);
+        at += r;
+    }
+    return status;
+}
+
+static int read_b(const struct written *o, float *values)
+{
+    tain_tensor *some;
+    int status;
+
+    if (o->joined)
+        return read_joined(o, values);
+    some = view_part(o->from[0]->b, 0, o->first, o->rows);
+    status = some ? tain_tensor_read(some, values, o->rows * o->rank) : tain_error_status();
+    tensor_unref(some);
+    return status;
+}
+
+static int write_tensors(const struct writing *g, const char *path)
+{
+    struct st_tensor *list = base_alloc((size_t)g->count * 2, sizeof(*list));
     float *values = NULL;
     struct st_out *out = NULL;
     int64_t most = 0;
     int status = list ? 0 : TAIN_ENOMEM;
 
-    for (int i = 0; i < 2 * count && !status; i++) {
-        const struct weight *of;
-        const struct weight_part *p = part_at(w, i / 2, &of);
-        const tain_tensor *t = adapter_tensor(w, i);
+    for (int i = 0; i < 2 * g->count && !status; i++) {
+        const struct written *o = &g->at[i / 2];
         list[i] = (struct st_tensor){
-            .name = base_format("%s%.*s.lora_%c.weight", PREFIX, module_length(p), p->name, i % 2 ? 'B' : 'A'),
-            .type = ST_F32, .rank = 2, .shape = { t->shape[0], t->shape[1] },
+            .name = base_format("%s%s.lora_%c.weight", PREFIX, o->name, i % 2 ? 'B' : 'A'), .type = ST_F32, .rank = 2,
+            .shape = { i % 2 ? o->rows : o->rank, i % 2 ? o->rank : o->of->shape[1] },
         };
         status = list[i].name ? 0 : TAIN_ENOMEM;
-        most = tensor_count(t) > most ? tensor_count(t) : most;
+        most = list[i].shape[0] * list[i].shape[1] > most ? list[i].shape[0] * list[i].shape[1] : most;
     }
     if (!status && !(values = base_alloc((size_t)most, sizeof(*values))))
         status = TAIN_ENOMEM;
-    if (!status && !(out = st_begin(path, list, 2 * count, 0)))
+    if (!status && !(out = st_begin(path, list, 2 * g->count, 0)))
         status = tain_error_status();
-    for (int i = 0; i < 2 * count && !status; i++) {
-        tain_tensor *t = adapter_tensor(w, i);
-        int64_t n = tensor_count(t);
-        status = tain_tensor_read(t, values, n);
+    for (int i = 0; i < 2 * g->count && !status; i++) {
+        int64_t n = list[i].shape[0] * list[i].shape[1];
+        status = (i % 2 ? read_b : read_a)(&g->at[i / 2], values);
         for (int64_t k = 0; k < n && !status; k++)
             if (!isfinite(values[k]))
                 status = fail(TAIN_EINVAL, "save: %s holds a number that is not finite; nothing was saved", list[i].name);
@@ -604,25 +764,29 @@ static int write_tensors(const struct weights *w, int count, const char *path)
         status = st_end(out);
     else
         st_drop(out);
-    for (int i = 0; list && i < 2 * count; i++)
+    for (int i = 0; list && i < 2 * g->count; i++)
         free((char *)(uintptr_t)list[i].name);
     free(list);
     free(values);
     return status;
 }
 
-int adapter_save(struct weights *w, const char *folder, const char *base)
+int adapter_save(struct weights *w, const char *folder, const char *base, bool other)
 {
     char *config_path = path_join(folder, CONFIG), *path = path_join(folder, TENSORS);
-    int count = adapter_count(w), status = config_path && path ? 0 : TAIN_ENOMEM;
+    int status = config_path && path ? 0 : TAIN_ENOMEM;
+    struct writing g = { 0 };
     struct text t = { 0 };
 
-    if (!status && !count)
+    if (!status && !adapter_count(w))
         status = fail(TAIN_EINVAL, "save: the model has no adapter");
-    if (!status && !(status = folder_make(folder)) && !(status = write_tensors(w, count, path))) {
-        write_config(&t, w, count, base);
+    if (!status && other && !w->rename)
+        status = fail(TAIN_EINVAL, "save: there is no other layout of this model");
+    if (!status && !(status = folder_make(folder)) && !(status = list_written(&g, w, other)) && !(status = write_tensors(&g, path))) {
+        write_config(&t, &g, base);
         status = t.failed ? TAIN_ENOMEM : file_write(config_path, t.at, t.count);
     }
+    free(g.at);
     free(t.at);
     free(path);
     free(config_path);

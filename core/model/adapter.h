@@ -9,7 +9,7 @@
 
 #include "model/weights.h"
 
-/* All of these replace the adapter that was there, or fail and leave it. */
+/* Folders may name the modules as either layout of the model does. All of these replace the adapter that was there, or fail and leave it. */
 int adapter_load(struct weights *w, const char *folder);
 /* `targets`: "all-linear", or names between commas. A name stands for every matrix whose module it
  * is or ends with after a dot ("q_proj", "layers.0.mlp.up_proj"); * stands for any text
@@ -20,8 +20,9 @@ void adapter_drop(struct weights *w);
 /* Adds the adapter to the weights, which must be stored as f32, and drops it. */
 int adapter_merge(struct weights *w);
 
-/* Writes PEFT's folder; `base` names the model it belongs to. */
-int adapter_save(struct weights *w, const char *folder, const char *base);
+/* Writes PEFT's folder, with the modules' names in the other layout if asked; `base` names the model it belongs
+ * to. Adapters of what is one matrix in one layout and three in the other become three or one, which do the same. */
+int adapter_save(struct weights *w, const char *folder, const char *base, bool other);
 
 /* How many matrices are adapted; and its tensors in the order of the weights: A, B, A, B, …, borrowed.
  * Past the last one NULL. */

@@ -277,13 +277,14 @@ static const struct op op_again = {
 static tain_tensor *trained(const struct weights *w, const struct llama_layer *l)
 {
     const struct dense *dense[] = { &l->qkv, &l->o, &l->gate_up, &l->down };
+    const struct weight_part *p;
 
     for (size_t i = 0; i < COUNT_OF(dense); i++) {
         if (dense[i]->weight->wants_grad)
             return dense[i]->weight;
-        for (int p = 0; w->adapted && p < dense[i]->w->part_count; p++)
-            if (dense[i]->w->parts[p].b && dense[i]->w->parts[p].b->wants_grad)
-                return dense[i]->w->parts[p].b;
+        for (int k = 0; w->adapted && (p = weight_place(dense[i]->w, k)); k++)
+            if (p->b && p->b->wants_grad)
+                return p->b;
     }
     return l->norm1->wants_grad ? l->norm1 : l->norm2->wants_grad ? l->norm2 : NULL;
 }

@@ -335,12 +335,12 @@ tain_status tain_model_adapter_load(tain_model *model, const char *folder)
     return status;
 }
 
-tain_status tain_model_adapter_save(tain_model *model, const char *folder, const char *base)
+tain_status tain_model_adapter_save(tain_model *model, const char *folder, const char *base, bool port)
 {
     REQUIRE(model, "adapter: model is missing");
     REQUIRE(folder && base, "adapter: folder or base is missing");
     REQUIRE(adapter_count(&model->j.weights) > 0, "adapter: the model has none");
-    return adapter_save(&model->j.weights, folder, base);
+    return adapter_save(&model->j.weights, folder, base, port);
 }
 
 bool tain_model_adapter_enable(tain_model *model, bool on)

@@ -32,6 +32,21 @@ static struct weight *add(struct weights *w)
     return w->list[w->count++] = n;
 }
 
+/* What has one tensor here and several in the other layout. */
+static void declare_cuts(struct weights *w, struct weight *n)
+{
+    struct weight_alias a = { .count = 1 };
+
+    if (w->rename && n->part_count == 1 && n->parts[0].name)
+        w->rename(n->parts[0].name, &a);
+    for (int i = 0; a.count > 1 && i < a.count; i++, n->cut_count++) {
+        int64_t rows = n->parts[0].rows / a.count;
+        n->cuts[i] = (struct weight_part){ .name = base_strdup(a.names[i]), .row = i * rows, .rows = rows };
+        if (!n->cuts[i].name)
+            w->status = TAIN_ENOMEM;
+    }
+}
+
 struct weight *weight_declare_parts(struct weights *w, tain_tensor **slot, enum weight_kind kind, float spread,
                                     int64_t columns, int parts, const int64_t *rows, const char *const *names)
 {
@@ -53,6 +68,7 @@ struct weight *weight_declare_parts(struct weights *w, tain_tensor **slot, enum 
     n->dims = n->file_rank = kind == WEIGHT_ZEROS || kind == WEIGHT_ONES ? 1 : 2;
     n->shape[0] = n->file_shape[0] = all;
     n->shape[1] = n->file_shape[1] = n->dims == 2 ? columns : 1;
+    declare_cuts(w, n);
     return n;
 }
 
@@ -762,11 +778,12 @@ void weights_close(struct weights *w)
 {
     for (int i = 0; i < w->count; i++) {
         struct weight *n = w->list[i];
+        int places = 0;
         tensor_unref(n->tensor);
-        for (int p = 0; p < n->part_count; p++) {
-            free(n->parts[p].name);
-            tensor_unref(n->parts[p].a);
-            tensor_unref(n->parts[p].b);
+        for (struct weight_part *p; (p = weight_place(n, places)); places++) {
+            free(p->name);
+            tensor_unref(p->a);
+            tensor_unref(p->b);
         }
         free(n);
     }
@@ -791,10 +808,21 @@ struct weight *weights_find(struct weights *w, const char *name, int *part)
     return NULL;
 }
 
+struct weight_part *weight_place(const struct weight *of, int place)
+{
+    struct weight *n = (struct weight *)(uintptr_t)of;
+
+    if (place < n->part_count)
+        return &n->parts[place];
+    return place < n->part_count + n->cut_count ? &n->cuts[place - n->part_count] : NULL;
+}
+
 bool weights_adapted(const struct weights *w, const struct weight *of)
 {
-    for (int p = 0; w->adapted && p < of->part_count; p++)
-        if (of->parts[p].a)
+    const struct weight_part *p;
+
+    for (int i = 0; w->adapted && (p = weight_place(of, i)); i++)
+        if (p->a)
             return true;
     return false;
 }
@@ -803,13 +831,14 @@ tain_tensor *weights_linear(const struct weights *w, const struct weight *of, ta
                             enum gemm_activation activation)
 {
     struct linear_adapters a = { 0 };
+    const struct weight_part *p;
 
-    for (int p = 0; w->adapted && p < of->part_count; p++)
-        if (of->parts[p].a) {
-            a.a[a.count] = of->parts[p].a;
-            a.b[a.count] = of->parts[p].b;
-            a.at[a.count] = (int32_t)of->parts[p].row;
-            a.scale[a.count++] = of->parts[p].scale;
+    for (int i = 0; w->adapted && (p = weight_place(of, i)); i++)
+        if (p->a) {
+            a.a[a.count] = p->a;
+            a.b[a.count] = p->b;
+            a.at[a.count] = (int32_t)p->row;
+            a.scale[a.count++] = p->scale;
         }
     return op_linear(x, of->tensor, bias, activation, &a);
 }

@@ -40,6 +40,8 @@ struct weight {
     bool blocks;             /* may be stored as int8 or int4, if its sizes allow it */
     int part_count;
     struct weight_part parts[WEIGHT_PARTS];
+    int cut_count;           /* what the other layout cuts a lone part into, under its names there: these */
+    struct weight_part cuts[WEIGHT_PARTS]; /* can be adapted one by one as well */
 };
 
 /* What one of the file's tensors is in files of another layout: there it may be cut into several, one
@@ -95,6 +97,9 @@ int weights_read(struct weights *w, const struct weight *of, int part, tain_tens
 int weights_write(struct weights *w, const struct weight *of, int part, const float *values);
 int64_t weight_part_count(const struct weight *of, int part);
 
+/* Where it may have an adapter: its parts, then the pieces that the other layout cuts it into. NULL past the
+ * last one. */
+struct weight_part *weight_place(const struct weight *of, int place);
 /* Whether adapters change what this weight does. */
 bool weights_adapted(const struct weights *w, const struct weight *of);
 /* x W^T + bias with the adapters of W in force. bias may be NULL. The activation comes before the

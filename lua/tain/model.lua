@@ -123,6 +123,10 @@ function model.create(folder, options)
   return adopt(C.tain_model_create(device.handle(), folder, options.seed), folder)
 end
 
+local function layout_of(m)
+  return C.tain_model_is_port(m) and "transformers" or "deepseek"
+end
+
 --- Writes the weights, and what else a model folder needs.
 ---
 --- @param folder string made if it is missing
@@ -141,7 +145,7 @@ function Model:save(folder, options)
   if BITS[options.type] and C.tain_model_matrices(m, types.values[options.type]) == 0 then
     check.raise("save: type is %s, and no matrix of the model is stored so; load it with that storage", options.type)
   end
-  local own_layout = C.tain_model_is_port(m) and "transformers" or "deepseek"
+  local own_layout = layout_of(m)
   local wanted = options.layout or own_layout
   check.status(C.tain_folder_make(folder))
   layout.write(self.folder, folder, own_layout, wanted, function(name)
@@ -238,7 +242,7 @@ function Model:adapter()
   end
 end
 
---- Loads an adapter from a folder of PEFT's.
+--- Loads an adapter from a folder of PEFT's, made for the model in either layout.
 ---
 --- @return Tensor[] # its tensors
 function Model:load_adapter(folder)
@@ -246,10 +250,16 @@ function Model:load_adapter(folder)
   return self:adapter()
 end
 
---- Writes the adapter as a folder of PEFT's.
-function Model:save_adapter(folder)
+--- Writes the adapter as a folder of PEFT's, which loads it on top of the model in that layout.
+---
+--- @param folder string made if it is missing
+--- @param options? table layout: "deepseek", "transformers", or the model's own if nil
+function Model:save_adapter(folder, options)
+  local m = handle("save_adapter", self)
+  options = check.options("save_adapter", options, { layout = { "choice", choices = layout.names, optional = true } })
+  local wanted = options.layout or layout_of(m)
   check.status(C.tain_folder_make(check.string("save_adapter", "folder", folder)))
-  check.status(C.tain_model_adapter_save(handle("save_adapter", self), folder, self.name))
+  check.status(C.tain_model_adapter_save(m, folder, self.name, wanted == "transformers"))
 end
 
 --- Adds the adapter to the weights and drops it.

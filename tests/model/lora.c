@@ -420,9 +420,9 @@ static void folders(void)
 
     /* written and read */
     snprintf(folder, sizeof(folder), "/tmp/tain-lora-%d/adapter", (int)getpid());
-    CHECK_INT(adapter_save(w, folder, "janus \"tiny\""), 0);
+    CHECK_INT(adapter_save(w, folder, "janus \"tiny\"", false), 0);
     adapter_drop(w);
-    CHECK_FAILS(adapter_save(w, folder, "x"), TAIN_EINVAL, "no adapter");
+    CHECK_FAILS(adapter_save(w, folder, "x", false), TAIN_EINVAL, "no adapter");
     CHECK_INT(adapter_load(w, folder), 0);
     CHECK_INT(adapter_count(w), 4);
     CHECK_CLOSE(q->parts[part].scale, 3, 0);
