@@ -517,14 +517,26 @@ static tain_type half_of(const struct weights *w, const struct st_file *f)
     return TAIN_F16;
 }
 
-int weights_load(struct weights *w, const struct st_file *f, tain_type storage)
+/* Whether the file has all of the weights in their sizes: before memory is taken that a configuration asks for,
+ * and before the first of those that are there is changed. */
+static int check_sources(const struct weights *w, const struct st_file *f)
 {
-    int status = weights_place(w, storage, half_of(w, f));
+    bool other = is_other(w, f);
+    int status = 0;
 
-    return status ? status : weights_reload(w, f);
+    for (int i = 0; i < w->count; i++)
+        for (int p = 0; p < w->list[i]->part_count && !status; p++) {
+            struct weight_alias a;
+            struct source s;
+
+            alias_of(w, w->list[i], p, other, &a);
+            for (int k = 0; k < a.count && !status; k++)
+                status = find_source(f, w->list[i], p, &a, k, &s);
+        }
+    return status;
 }
 
-int weights_reload(struct weights *w, const struct st_file *f)
+static int load_all(struct weights *w, const struct st_file *f)
 {
     bool other = is_other(w, f);
     int status = 0;
@@ -539,6 +551,22 @@ int weights_reload(struct weights *w, const struct st_file *f)
         piece_close(&p);
     }
     return status;
+}
+
+int weights_load(struct weights *w, const struct st_file *f, tain_type storage)
+{
+    int status = check_sources(w, f);
+
+    if (!status)
+        status = weights_place(w, storage, half_of(w, f));
+    return status ? status : load_all(w, f);
+}
+
+int weights_reload(struct weights *w, const struct st_file *f)
+{
+    int status = check_sources(w, f);
+
+    return status ? status : load_all(w, f);
 }
 
 static uint64_t mix(uint64_t *state) /* splitmix64 */

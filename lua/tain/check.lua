@@ -32,10 +32,10 @@ function check.position()
   end
 end
 
---- Ends the recipe with a message at its own line.
+--- Ends the recipe with a message at its own line. It is one line, whatever a file's names in it hold.
 function check.raise(format, ...)
   local message = select("#", ...) > 0 and format:format(...) or format
-  error(check.position() .. message, 0)
+  error(check.position() .. (message:gsub("%c", "?")), 0)
 end
 
 --- The value as a message shows it.

@@ -42,6 +42,7 @@ end
 
 local function read_json(path)
   local value, problem = json.decode(files.read(path, 2 ^ 24))
+  if not problem and type(value) ~= "table" then problem = "an object or a list is expected" end
   if problem then return nil, path .. ": " .. problem end
   return value
 end

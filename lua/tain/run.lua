@@ -137,6 +137,19 @@ local function read_json(path)
   return value
 end
 
+-- What run.json says that a run was begun with.
+local function begun_with(path)
+  local was = read_json(path)
+  local list = type(was.model) == "table" and was.model.files or json.array {}
+  local good = type(was.options) == "table" and type(list) == "table"
+    and (was.model == nil or type(was.model) == "table" and type(was.model.folder) == "string")
+  for _, file in ipairs(good and list or {}) do
+    good = good and type(file) == "table" and type(file.name) == "string"
+  end
+  if not good then check.raise("run: %s is damaged: it does not say what the run was begun with", path) end
+  return was
+end
+
 -- What may lie in a folder of which a run was only just begun when it was killed.
 local ours = { ["events.jsonl"] = true, ["recipe.lua"] = true, ["run.json.part"] = true,
   ["recipe.lua.part"] = true, ["times.jsonl"] = true }
@@ -242,7 +255,7 @@ function run.run(options)
     check.raise("run: %s has events, but run.json is not there any more", folder)
   end
   if begun then
-    local was = read_json(folder .. "/run.json")
+    local was = begun_with(folder .. "/run.json")
     hash(now.model, was.model)
     compare(self, was, now)
     if next(self.may_change) then
@@ -514,6 +527,9 @@ local function saved_now(self, key)
   if not files.exists(path) then return nil end
   local event = read_json(path)
   local last = self.last
+  if type(event.at) ~= "number" or type(event.step) ~= "number" or event.folder ~= "checkpoint-now" then
+    check.raise("run: %s is damaged: it does not say what it was saved after", path)
+  end
   if event.key ~= key or event.at > self.events.recorded or last and last.at > event.at then
     return nil
   end

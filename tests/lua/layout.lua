@@ -85,6 +85,19 @@ tain.load(shards):free()
 local a, b = tain.load(original), tain.load(port)
 t.equal(a:generate("a cat", { seed = 3 }):png(), b:generate("a cat", { seed = 3 }):png())
 
+-- An adapter of the tower's q, k and v, which are three modules in the port.
+local adapter = recipe.folder .. "/adapter"
+b:adapt { targets = "attn.qkv,gen_head.vision_head", rank = 2 }
+b:save_adapter(adapter)
+local modules = tain.json.decode(read(adapter .. "/adapter_config.json")).target_modules
+t.equal(#modules, 7)
+t.equal(modules[1], "model.vision_model.encoder.layers.0.self_attn.q_proj")
+t.equal(#a:load_adapter(adapter), 14)
+a:save_adapter(adapter, { layout = "deepseek" })
+t.equal(#b:load_adapter(adapter), 6)
+a:drop_adapter()
+b:drop_adapter()
+
 -- What the port has no place for.
 local odd = recipe.folder .. "/odd"
 os.execute(("cp -r tests/golden/tiny_model %s"):format(odd))

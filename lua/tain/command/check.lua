@@ -41,6 +41,7 @@ local function read_json(path)
   if not file then return nil, why end
   local value, problem = json.decode(file:read("*a"))
   file:close()
+  if not problem and type(value) ~= "table" then problem = "an object or a list is expected" end
   if problem then return nil, path .. ": " .. problem end
   return value
 end
