@@ -239,23 +239,26 @@ static void files(tain_type type)
 /* Scales that are missing, numbers of another shape, a scale that is not finite. */
 static void broken(void)
 {
-    static const char *const name = "language_model.model.layers.0.self_attn.q_proj.weight";
+    static const char *const name = "language_model.model.layers.0.self_attn.";
     static const char *const texts[] = { ".scales", "is I8 [64, 32]; the configuration asks for I8 [64, 64]", "not finite" };
     static int8_t q[64 * 64];
     static uint16_t s[64 * 2] = { [5] = 0x7c00 };
-    char numbers[128], scales[128], path[64];
+    char names[6][128], path[64];
     struct janus m;
 
     open_model(&m, "janus_tiny", NULL, TAIN_INT8);
-    snprintf(numbers, sizeof(numbers), "%s.int8", name);
-    snprintf(scales, sizeof(scales), "%s.scales", name);
+    for (int i = 0; i < 6; i++)
+        snprintf(names[i], sizeof(names[i]), "%s%c_proj.weight.%s", name, "qkv"[i / 2], i % 2 ? "scales" : "int8");
     snprintf(path, sizeof(path), "/tmp/tain-blocks-%d.safetensors", (int)getpid());
     for (int i = 0; i < 3; i++) {
-        struct st_tensor list[2] = { { numbers, ST_I8, 2, { 64, i == 1 ? 32 : 64 }, q }, { scales, ST_F16, 2, { 64, 2 }, s } };
+        struct st_tensor list[6];
         struct weight *alone = m.language.layers[0].qkv.w;
         struct weights one = { .device = d, .list = &alone, .count = 1 };
         struct st_file *f;
-        CHECK_INT(st_write(path, list, i ? 2 : 1), 0);
+        for (int k = 0; k < 6; k++)
+            list[k] = k % 2 ? (struct st_tensor){ names[k], ST_F16, 2, { 64, 2 }, s }
+                            : (struct st_tensor){ names[k], ST_I8, 2, { 64, i == 1 ? 32 : 64 }, q };
+        CHECK_INT(st_write(path, list, i ? 6 : 1), 0);
         CHECK((f = st_open(path)));
         CHECK_FAILS(weights_reload(&one, f), TAIN_EFORMAT, texts[i]);
         st_close(f);
