@@ -2,7 +2,10 @@
 ---
 --- The encoder's vectors and the codebook's rows are compared at unit length. The picture must come
 --- back (absolute and squared error), the rows must move to the vectors they stand for, and the
---- vectors must stay near their rows. Codes that nobody uses are put where vectors are.
+--- vectors must stay near their rows. And a code must mean the same wherever it stands: each of the
+--- commonest patches has a code of its own, which the encoder is taught to name. An encoder that is left
+--- alone hides in the codes of the background what lies beside them; such codes bring the picture back as
+--- well, and are far harder to learn to draw.
 
 local ffi = require "ffi"
 local tain = require "tain"
@@ -30,109 +33,90 @@ local function pictures(rng, count)
   return list
 end
 
--- A number for each patch of each image, in the order of the codes: equal patches have equal numbers.
-local function patches(images)
-  local side, row = world.SIZE / 8, world.SIZE * 3
-  local ids, number, count = {}, {}, 0
-  for _, image in ipairs(images) do
-    local pixels = image:pixels()
-    for y = 0, world.SIZE - side, side do
-      for x = 0, world.SIZE - side, side do
-        local parts = {}
-        for line = 0, side - 1 do
-          local at = (y + line) * row + x * 3
-          parts[line + 1] = ffi.string(pixels + at, side * 3)
-        end
-        local key = table.concat(parts)
-        if not number[key] then
-          number[key], count = count, count + 1
-        end
-        ids[#ids + 1] = number[key]
-      end
+-- The bytes of each patch of an image, in the order of the codes.
+local function patches(image)
+  local side, row, pixels, list = world.SIZE / 8, world.SIZE * 3, image:pixels(), {}
+  for y = 0, world.SIZE - side, side do
+    for x = 0, world.SIZE - side, side do
+      local lines = {}
+      for line = 0, side - 1 do lines[line + 1] = ffi.string(pixels + (y + line) * row + x * 3, side * 3) end
+      list[#list + 1] = table.concat(lines)
     end
   end
-  return ids, count
+  return list
+end
+
+--- Which code each of the commonest patches has: the commonest code 0, and so on.
+---
+--- @param codes integer the size of the codebook
+--- @param seed integer of the training pictures that are looked at
+--- @return table<string, integer> # by the bytes of a patch
+function codec.names(codes, seed)
+  local rng, often, order, names = world.rng(seed, 4711), {}, {}, {}
+  for i = 1, 2500 do
+    local _, objects = world.example(rng, world.categories[(i - 1) % #world.categories + 1], "train")
+    for _, patch in ipairs(patches(tain.image(world.render(objects), world.SIZE, world.SIZE))) do
+      if not often[patch] then order[#order + 1] = patch end
+      often[patch] = (often[patch] or 0) + 1
+    end
+  end
+  table.sort(order, function(a, b) return often[a] > often[b] or often[a] == often[b] and a < b end)
+  for i = 1, math.min(codes, #order) do names[order[i]] = i - 1 end
+  return names
 end
 
 local background = world.background[1] / 127.5 - 1
+local SHARP = 30   -- how fast naming falls with distance: unit vectors of neighbours differ by 0.06 in cosine
 
--- What equal vectors have in common: their mean, and the code of that mean, for each vector.
-local function in_common(model, unit, ids, count)
-  local members, matrix, indices = {}, {}, tain.tensor(ids, { type = "i32" })
-  for _, id in ipairs(ids) do members[id] = (members[id] or 0) + 1 end
-  for id = 0, count - 1 do
-    local row = {}
-    for i, each in ipairs(ids) do row[i] = each == id and 1 / members[id] or 0 end
-    matrix[id + 1] = row
-  end
-  local means = tain.tensor(matrix):matmul(unit)
-  local codes, code_of = model:codec_nearest(model:codec_unit(means)):numbers(), {}
-  for i, id in ipairs(ids) do code_of[i] = codes[id + 1] end
-  return means:rows(indices), tain.tensor(code_of, { type = "i32" })
-end
+-- The numbers of a tensor, which teach nothing.
+local function fixed(x) return tain.no_grad(function() return x + 0 end) end
 
---- The loss of one batch, which code each vector took, and how far from it each was.
-local function loss_of(model, images)
+--- The loss of one batch, of it the picture's and the naming's, and the share of patches that have a name
+--- and were given it.
+local function loss_of(model, images, names)
   local pixels = model:pixels(images)
   local z = model:codec_encode(pixels)
-  local size = z:size(-1)
-  local unit = model:codec_unit(z:reshape { -1, size })
+  local unit = model:codec_unit(z:reshape { -1, z:size(-1) })
   local book = model:codec_book()
-  local ids, count = patches(images)
-  local means, codes = tain.no_grad(function() return in_common(model, unit, ids, count) end)
+  local codes = tain.no_grad(function() return model:codec_nearest(unit) end)
   local rows = book:rows(codes)
   -- Forward the row, backward as if it were the vector itself.
-  local step = tain.no_grad(function() return rows - unit end)
-  local through = unit + step
-  local fixed_unit = tain.no_grad(function() return unit + 0 end)
-  local back = model:codec_decode(through:reshape { #images, -1, size }) - pixels
+  local through = unit + tain.no_grad(function() return rows - unit end)
+  local back = model:codec_decode(through:reshape { #images, -1, z:size(-1) }) - pixels
   -- What is far from the background is rare, and is all that the judge looks at.
   local weight = tain.no_grad(function() return (pixels - background):abs() * 2 + 1 end)
   local picture = (back:abs() * weight):mean() + (back:square() * weight):mean()
-  local commit = (unit - tain.no_grad(function() return rows + 0 end)):square():mean()
-  local follow = (rows - fixed_unit):square():mean()
-  local equal = (unit - means):square():mean()
-  local far = tain.no_grad(function() return step:square():sum_dim(1, false) end)
-  return picture + 0.5 * commit + follow + 2 * equal, codes, fixed_unit, far, picture, equal, ids
-end
-
---- Moves codes that were not used to the vectors of the batch that lie farthest from theirs, at most
---- one to each kind of patch.
-local function revive(model, used, vectors, far, ids)
-  local book = model:parameters("quantize%.embedding")[1]
-  local rows, size, order, taken = book:numbers(), book:size(1), {}, {}
-  for i = 1, #far do order[i] = i end
-  table.sort(order, function(a, b) return far[a] > far[b] or far[a] == far[b] and a < b end)
-  local at = 1
-  for code = 0, book:size(0) - 1 do
-    if not used[code] then
-      while at <= #order and taken[ids[order[at]]] do at = at + 1 end
-      if at > #order or far[order[at]] < 0.02 then break end
-      taken[ids[order[at]]] = true
-      for k = 1, size do rows[code * size + k] = vectors[(order[at] - 1) * size + k] end
+  local commit = (unit - fixed(rows)):square():mean()
+  local follow = (rows - fixed(unit)):square():mean()
+  local wanted, picks, chosen, right = {}, {}, codes:numbers(), 0
+  for i, image in ipairs(images) do
+    for k, patch in ipairs(patches(image)) do
+      local code, at = names[patch], (i - 1) * 64 + k
+      if code then
+        wanted[#wanted + 1], picks[#picks + 1] = code, at - 1
+        if chosen[at] == code then right = right + 1 end
+      end
     end
   end
-  book:write(rows)
+  local scores = unit:rows(tain.tensor(picks, { type = "i32" })):linear(book) * SHARP
+  local naming = -scores:token_logprob(tain.tensor(wanted, { type = "i32" })):mean()
+  return picture + 0.5 * commit + follow + 0.1 * naming, picture, naming, right / #wanted
 end
 
---- One step of training. `state` is a table that the caller keeps: what codes were used lately.
+--- One step of training.
 ---
+--- @param names table of codec.names
 --- @param step integer from 1: with the seed it decides everything that is random
---- @return table # loss, and of it picture and equal
-function codec.step(model, optimizer, state, step, options)
-  local rng = world.rng(options.seed, 1000000 + step)
-  local images = pictures(rng, options.batch)
-  local loss, codes, unit, far, picture, equal, ids = optimizer:step(function()
-    local loss, codes, unit, far, picture, equal, ids = loss_of(model, images)
-    return loss, codes:keep(), unit:keep(), far:keep(), picture:keep(), equal:keep(), ids
+--- @return table # loss, and of it picture and naming; named: the share of patches that took their code
+function codec.step(model, optimizer, names, step, options)
+  local images = pictures(world.rng(options.seed, 1000000 + step), options.batch)
+  local loss, picture, naming, named = optimizer:step(function()
+    local loss, picture, naming, named = loss_of(model, images, names)
+    return loss, picture, naming, named
   end, { lr = options.lr })
-  for _, code in ipairs(codes:numbers()) do state.used[code] = true end
-  if step % options.revive == 0 and step <= options.revive_until then
-    revive(model, state.used, unit:numbers(), far:numbers(), ids)
-    state.used = {}
-  end
-  local row = { loss = loss, picture = picture:item(), equal = equal:item() }
-  for _, each in ipairs { codes, unit, far, picture, equal } do each:free() end
+  local row = { loss = loss, picture = picture:item(), naming = naming:item(), named = named }
+  picture:free()
+  naming:free()
   return row
 end
 

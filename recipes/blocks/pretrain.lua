@@ -99,13 +99,12 @@ local model = tain.create(opt.model, { seed = opt.seed })
 files.make_folder(opt.out)
 if opt.start then model:restore(opt.start) end
 
-local used = { used = {} }
+local names = opt.codec_steps > 0 and codec.names(model:codec_book():size(0), opt.seed)
 local trained = stage("codec", model, "^gen_vision_model", nil, opt.codec_steps,
   tain.schedule.cosine { lr = opt.codec_lr, warmup = math.min(20, opt.codec_steps), steps = math.max(1, opt.codec_steps),
     floor = 0.05 },
   function(n, optimizer, lr)
-    local row = codec.step(model, optimizer, used, n,
-      { seed = opt.seed, batch = opt.codec_batch, lr = lr, revive = 50, revive_until = opt.codec_steps * 0.7 })
+    local row = codec.step(model, optimizer, names, n, { seed = opt.seed, batch = opt.codec_batch, lr = lr })
     row.learning_rate = lr
     return row
   end)
