@@ -175,6 +175,13 @@ tain_type tain_tensor_type(const tain_tensor *tensor);
 /// @return status
 tain_status tain_tensor_write(tain_tensor *tensor, const float *values, int64_t count);
 
+/// Fills a tensor with the elements of another, on the device: what an optimizer does with a weight.
+///
+/// @param tensor f32; not a view with gaps
+/// @param from f32 of the same shape; not a view with gaps
+/// @return status
+tain_status tain_tensor_assign(tain_tensor *tensor, tain_tensor *from);
+
 /// Waits for a tensor and reads it as floats.
 ///
 /// @param tensor any

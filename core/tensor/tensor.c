@@ -446,6 +446,19 @@ tain_status tain_tensor_write(tain_tensor *tensor, const float *values, int64_t 
     return status;
 }
 
+tain_status tain_tensor_assign(tain_tensor *tensor, tain_tensor *from)
+{
+    REQUIRE(tensor && from, "assign: tensor or from is missing");
+    REQUIRE(tensor->type == TAIN_F32 && from->type == TAIN_F32, "assign: from %s to %s; both must be f32", type_name(from->type),
+            type_name(tensor->type));
+    REQUIRE(tensor_same_shape(tensor, from), "assign: %s to %s; the shapes must be the same", tensor_text(from),
+            tensor_text(tensor));
+    REQUIRE(tensor_contiguous(tensor) && tensor_contiguous(from), "assign: %s is a view with gaps",
+            tensor_text(tensor_contiguous(tensor) ? from : tensor));
+    REQUIRE(!tensor->device->tape, "assign: not inside a step; what was computed there would no longer be so");
+    return tensor_accumulate(tensor, from, false);
+}
+
 tain_status tain_tensor_read(tain_tensor *tensor, float *values, int64_t count)
 {
     char *host;

@@ -204,6 +204,15 @@ function Tensor:write(numbers)
   return self
 end
 
+--- Replaces the elements by those of another tensor, without leaving the device.
+---
+--- @param from Tensor f32, of the same shape
+--- @return Tensor self
+function Tensor:assign(from)
+  check.status(C.tain_tensor_assign(check.tensor("assign", "x", self), check.tensor("assign", "from", from)))
+  return self
+end
+
 --- The number in a tensor of one element. Waits for the device.
 ---
 --- @return number

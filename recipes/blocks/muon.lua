@@ -83,8 +83,7 @@ function Muon:step(lr)
     local from = 0
     for _, each in ipairs(self.list) do
       each:want_grad(false)
-      local moved = tain.no_grad(function() return each * (1 - lr * DECAY) - whole(step, from, each) end)
-      each:write(moved:numbers())
+      each:assign(tain.no_grad(function() return each * (1 - lr * DECAY) - whole(step, from, each) end))
       from = from + each:count() / side / side
     end
   end)

@@ -20,6 +20,15 @@ t.fails(tain.tensor, "must be an integer", { 1.5 }, { type = "i32" })
 t.equal(tain.tensor({ 1 / 3 }, { type = "bf16" }):numbers()[1] == 1 / 3, false)
 t.equal(tain.tensor({ 1, 0 / 0, 1 / 0 }):numbers(), { 1, 0 / 0, 1 / 0 })
 
+local target = tain.zeros(2, 3)
+t.equal(target:assign(a * 2):numbers(), { 2, 4, 6, 8, 10, 12 })
+t.equal(a:assign(a):numbers(), { 1, 2, 3, 4, 5, 6 })
+t.fails(target.assign, "assign: [3] to [2, 3]; the shapes", target, tain.zeros(3))
+t.fails(target.assign, "from i32 to f32", target, tain.tensor({ { 1, 2, 3 }, { 4, 5, 6 } }, { type = "i32" }))
+t.fails(target.assign, "view with gaps", target, tain.zeros(2, 6):slice(1, 0, 3))
+t.fails(target.assign, "from must be a tensor, not 1", target, 1)
+t.fails(tain.backward, "not inside a step", function() return target:assign(a):sum() end)
+
 -- Arithmetic.
 local x, y = tain.tensor { 1, 2, 4 }, tain.tensor { 8, 4, 2 }
 t.close((x + y):numbers(), { 9, 6, 6 }, 0)
