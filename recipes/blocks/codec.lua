@@ -33,9 +33,9 @@ local function pictures(rng, count)
   return list
 end
 
--- The bytes of each patch of an image, in the order of the codes.
-local function patches(image)
-  local side, row, pixels, list = world.SIZE / 8, world.SIZE * 3, image:pixels(), {}
+-- The bytes of each patch of an image, of which there are grid x grid, in the order of the codes.
+local function patches(image, grid)
+  local side, row, pixels, list = world.SIZE / grid, world.SIZE * 3, image:pixels(), {}
   for y = 0, world.SIZE - side, side do
     for x = 0, world.SIZE - side, side do
       local lines = {}
@@ -48,14 +48,16 @@ end
 
 --- Which code each of the commonest patches has: the commonest code 0, and so on.
 ---
---- @param codes integer the size of the codebook
+--- @param model Model
 --- @param seed integer of the training pictures that are looked at
 --- @return table<string, integer> # by the bytes of a patch
-function codec.names(codes, seed)
+function codec.names(model, seed)
   local rng, often, order, names = world.rng(seed, 4711), {}, {}, {}
+  local codes = model:codec_book():size(0)
+  local grid = model:codec_encode(tain.zeros(1, world.SIZE, world.SIZE, 3)):size(1)
   for i = 1, 2500 do
     local _, objects = world.example(rng, world.categories[(i - 1) % #world.categories + 1], "train")
-    for _, patch in ipairs(patches(tain.image(world.render(objects), world.SIZE, world.SIZE))) do
+    for _, patch in ipairs(patches(tain.image(world.render(objects), world.SIZE, world.SIZE), grid)) do
       if not often[patch] then order[#order + 1] = patch end
       often[patch] = (often[patch] or 0) + 1
     end
@@ -90,8 +92,8 @@ local function loss_of(model, images, names)
   local follow = (rows - fixed(unit)):square():mean()
   local wanted, picks, chosen, right = {}, {}, codes:numbers(), 0
   for i, image in ipairs(images) do
-    for k, patch in ipairs(patches(image)) do
-      local code, at = names[patch], (i - 1) * 64 + k
+    for k, patch in ipairs(patches(image, z:size(1))) do
+      local code, at = names[patch], (i - 1) * z:size(1) ^ 2 + k
       if code then
         wanted[#wanted + 1], picks[#picks + 1] = code, at - 1
         if chosen[at] == code then right = right + 1 end

@@ -2,7 +2,7 @@
 ---
 ---     tain recipes/blocks/pretrain.lua --out runs/pretrain
 ---
---- It draws worse than it judges, for the reason that lessons.lua states: 30 % of the captions that it
+--- It draws worse than it judges, for the reason that lessons.lua states: 10 % of the captions that it
 --- learns to draw from are wrong. Stop it whenever you like; --resume goes on from the last checkpoint.
 --- OUT/model is a model folder; the one in recipes/blocks/model was made by this recipe.
 
@@ -24,7 +24,7 @@ local opt = tain.options {
   look        = { "integer", default = 16, min = 1, help = "pictures to judge and describe a step" },
   lr          = { "number", default = 2e-3, min = 0 },
   warmup      = { "integer", default = 100, min = 0 },
-  wrong       = { "number", default = 0.3, min = 0, max = 1, help = "share of wrong captions to draw by" },
+  wrong       = { "number", default = 0.1, min = 0, max = 1, help = "share of wrong captions to draw by" },
   empty       = { "number", default = 0.1, min = 0, max = 1, help = "share of missing captions" },
   every       = { "integer", default = 50, min = 1, help = "steps between checkpoints" },
   seed        = { "integer", default = 1 },
@@ -99,7 +99,7 @@ local model = tain.create(opt.model, { seed = opt.seed })
 files.make_folder(opt.out)
 if opt.start then model:restore(opt.start) end
 
-local names = opt.codec_steps > 0 and codec.names(model:codec_book():size(0), opt.seed)
+local names = opt.codec_steps > 0 and codec.names(model, opt.seed)
 local trained = stage("codec", model, "^gen_vision_model", nil, opt.codec_steps,
   tain.schedule.cosine { lr = opt.codec_lr, warmup = math.min(20, opt.codec_steps), steps = math.max(1, opt.codec_steps),
     floor = 0.05 },
