@@ -1,8 +1,8 @@
 --- The paper's whole experiment on the embedded model, for several seeds: what self-improvement does
 --- to drawing (Gen), to judging (Und) and to the gap between them (Non), for the model as it was
---- (pretrain), SFT, DPO, and both with curriculum replay (C-SFT, C-DPO).
+--- (pretrained), SFT, DPO, and both with curriculum replay (C-SFT, C-DPO).
 ---
----     tain recipes/paper.lua --out runs/paper
+---     tain recipes/paper.lua --seeds 3
 ---     tain recipes/paper.lua --out runs/quick --quick
 ---
 --- Candidates are drawn with --guidance, held-out prompts without, so that what guidance adds counts as
@@ -14,8 +14,9 @@
 
 local tain = require("tain").api "1"
 
-local opt = tain.options(tain.shared("model images guidance heldout_guidance batch rules", {
-  out      = { "path", new = true, help = "the folder for everything" },
+local opt = tain.options(tain.shared("guidance heldout_guidance batch rules", {
+  model    = { "model", default = "recipes/blocks/model", help = "model directory" },
+  out      = { "path", new = true, optional = true, help = "folder for everything; default runs/paper, runs/paper-2, …" },
   resume   = { "boolean", help = "go on with what is in --out" },
   seeds    = { "integer", default = 3, min = 1, help = "how many times, with seeds 1, 2, …" },
   count    = { "integer", default = 800, min = 1, help = "prompts to learn from" },
@@ -30,6 +31,9 @@ local size = opt.quick and { seeds = 1, count = 8, heldout = 8, images = 2, epoc
   or { seeds = opt.seeds, count = opt.count, heldout = opt.heldout, images = opt.images, epochs = opt.epochs,
        samples = opt.samples, replay = opt.replay }
 
+if opt.resume and not opt.out then error("--resume needs --out, the folder to go on with", 0) end
+opt.out = opt.out or tain.fresh "runs/paper"
+
 local trial = require "paper.trial"
 local dynamics = require "paper.dynamics"
 local recovery = require "paper.recovery"
@@ -38,7 +42,7 @@ local tables = require "paper.tables"
 local book = tables.new()
 for seed = 1, size.seeds do
   local one = trial.begin(opt, size, seed)      -- draws, judges: what all methods learn from
-  book:add(seed, "pretrain", one.first)
+  book:add(seed, "pretrained", one.first)
   for _, method in ipairs { "sft", "csft", "dpo", "cdpo" } do
     local made = trial.train(one, method)       -- trains a fresh copy, then looks at it
     book:add(seed, method, made)

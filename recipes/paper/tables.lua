@@ -9,8 +9,8 @@ local files = require "tain.files"
 
 local tables = {}
 
-local METHODS = { "pretrain", "sft", "csft", "dpo", "cdpo" }
-local TITLES = { pretrain = "pre-trained", sft = "SFT", csft = "C-SFT", dpo = "DPO", cdpo = "C-DPO" }
+local METHODS = { "pretrained", "sft", "csft", "dpo", "cdpo" }
+local TITLES = { pretrained = "pre-trained", sft = "SFT", csft = "C-SFT", dpo = "DPO", cdpo = "C-DPO" }
 local SHARES = { "gen", "und", "non", "win", "weak", "clean" }
 
 local Book = {}
@@ -39,7 +39,7 @@ end
 
 --- Adds what was seen of a method.
 function Book:add(seed, method, made)
-  if method == "pretrain" then self.first[seed] = made end
+  if method == "pretrained" then self.first[seed] = made end
   local first = self.first[seed]
   local seen, categories = {}, {}
   for _, look in ipairs(made.looks) do
@@ -98,11 +98,11 @@ end
 function Book:correlation()
   local start, gaps, gains = {}, {}, {}
   for _, row in ipairs(self.rows) do
-    if row.method == "pretrain" then start[row.seed .. row.category] = row end
+    if row.method == "pretrained" then start[row.seed .. row.category] = row end
   end
   for _, row in ipairs(self.rows) do
     local before = start[row.seed .. row.category]
-    if row.method ~= "pretrain" and before.non.share then
+    if row.method ~= "pretrained" and before.non.share then
       gaps[#gaps + 1], gains[#gains + 1] = before.non.share, row.gen.share - before.gen.share
     end
   end
@@ -157,7 +157,7 @@ local function by_category(self, name, title)
 end
 
 local function show_overall(self)
-  local start, rows = together(self.overall, "pretrain", "overall"), {}
+  local start, rows = together(self.overall, "pretrained", "overall"), {}
   for i, method in ipairs(METHODS) do
     local row = together(self.overall, method, "overall")
     row.method = TITLES[method]

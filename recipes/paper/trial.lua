@@ -51,7 +51,7 @@ end
 function trial.begin(opt, size, seed)
   local one = { opt = opt, size = size, seed = seed, model = tain.load(opt.model),
     heldout = prompts.sample(size.heldout, "heldout", 1), prompts = prompts.sample(size.count, "train", seed) }
-  one.run = open(one, "pretrain", { seed = seed, count = size.count, images = size.images })
+  one.run = open(one, "pretrained", { seed = seed, count = size.count, images = size.images })
   local looks = look(one, one.model, one.run, "heldout")
   one.judged = tain.judge(one.model, one.prompts, { images = size.images, seed = seed,
     guidance = opt.guidance, run = one.run, key = "candidates", label = "drawing" })

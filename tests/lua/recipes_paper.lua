@@ -7,9 +7,11 @@ local said = recipe.run("paper", "{m} --out {}/paper --quick")
 for _, title in ipairs { "Gen:", "Und:", "Non:", "Replay", "Learning dynamics", "correlation_of" } do
   t.that(said:find(title, 1, true), "no " .. title .. " in\n" .. said)
 end
+t.equal({ recipe.sh "$tain recipes/paper.lua --quick --resume" },
+  { "recipes/paper.lua:34: --resume needs --out, the folder to go on with\n", 2 })
 local text = recipe.read "paper/paper.json"
 local paper = tain.json.decode(text)
-local methods = { "pretrain", "sft", "csft", "dpo", "cdpo" }
+local methods = { "pretrained", "sft", "csft", "dpo", "cdpo" }
 t.equal({ #paper.overall, #paper.rows }, { 5, 40 })
 for i, method in ipairs(methods) do
   local row = paper.overall[i]
