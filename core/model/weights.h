@@ -95,6 +95,7 @@ struct weight *weights_find(struct weights *w, const char *name, int *part);
 /* What the file would hold for a part: f32, in the file's layout. */
 int weights_read(struct weights *w, const struct weight *of, int part, tain_tensor *tensor, float *values);
 int weights_write(struct weights *w, const struct weight *of, int part, const float *values);
+int64_t weight_count(const struct weight *of); /* numbers of the whole, and of a part */
 int64_t weight_part_count(const struct weight *of, int part);
 
 /* Where it may have an adapter: its parts, then the pieces that the other layout cuts it into. NULL past the
