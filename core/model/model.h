@@ -1,0 +1,28 @@
+/* model.h - what tain_model is made of, and what the files of its public face share: model.c and model_*.c. */
+#ifndef TAIN_MODEL_MODEL_H
+#define TAIN_MODEL_MODEL_H
+
+#include "model/janus.h"
+
+struct tain_model {
+    struct janus j;
+    struct tokenizer *tokenizer;
+    struct tokens yes, no;    /* ids of their spellings */
+    int32_t *part_of, *part;  /* weight names in order: which weight, which part of it */
+    int32_t names;
+};
+
+/* Ids of prompts, one list after the other (model_draw.c). */
+struct prompts {
+    struct tokens all, blank; /* conditional and unconditional */
+    struct janus_row *rows, *blanks;
+};
+
+/* `what` begins the sentence of a failure. prompts_clear, even then. */
+int prompts_make(struct tain_model *m, struct prompts *p, const char *const *texts, int32_t count, const char *what);
+void prompts_clear(struct prompts *p);
+
+/* Whether there are pixels of images that are not too large (model_answer.c). */
+int pixels_check(const char *what, const uint8_t *rgb, int32_t images, int32_t width, int32_t height);
+
+#endif
