@@ -386,7 +386,7 @@ static void damage(struct victim *v, const char *as)
 {
     static int fd = -1;
     static char link[64];
-    double begun = base_seconds();
+    double begun = base_cpu_seconds();
 
     if (fd < 0)
         fd = memfd_create("damage", 0);
@@ -407,7 +407,7 @@ static void damage(struct victim *v, const char *as)
     flip_mended(v);
     unlink(v->path);
     if (loud)
-        printf("%-60s %6.2f s\n", v->golden, base_seconds() - begun);
+        printf("%-60s %6.2f s\n", v->golden, base_cpu_seconds() - begun);
 }
 
 static bool is_text(const char *name) /* of which no cut at a line's end can be told */

@@ -2,6 +2,11 @@
 --- over. Whatever comes of it is one sentence, or the file is read. Those that C reads by themselves are tried
 --- in tests/io/damage.c; here are lines of prompts, the folder of a run and the page about it, an adapter, the
 --- state of an optimizer, and the files of a model's folder.
+---
+---     build/tain tests/lua/damage.lua [--all]
+---
+--- A short file of prompts has every one of these bits turned over, the others some, spread over all eight of a
+--- byte; `--all` leaves none out.
 
 local json = require "tain.json"
 local recipe = require "recipe"
@@ -13,6 +18,7 @@ local ffi = require "ffi"
 ffi.cdef "int dup(int); int dup2(int, int); int open(const char *, int, ...);"
 local folder = recipe.folder
 local HEAD = 512
+local opt = tain.options { all = { "boolean" } }
 
 local function read(path)
   local file = assert(io.open(path, "rb"))
@@ -40,20 +46,20 @@ local function try(what, closed, fn)
   end
 end
 
--- `options`: cuts and flips are how many there are at most, spread over all; closed: a cut can be told, if what is
--- missing is more than white space; before, how a try begins.
+-- `options`: cuts and flips are how many there are at most, spread over all, but with --all; closed: a cut can be
+-- told, if what is missing is more than white space; before, how a try begins.
 local function damage(path, fn, options)
   options = options or {}
   local good = read(path)
   fn()
   local bits, cuts = 8 * math.min(options.head or HEAD, #good), math.ceil(#good / 64)
-  local step = math.ceil(cuts / (options.cuts or cuts))
+  local step = opt.all and 1 or math.ceil(cuts / (options.cuts or cuts))
   for i = 0, cuts - 1, step do
     write(path, good:sub(1, 64 * i))
     if options.before then options.before() end
     try(("%s cut after %d bytes"):format(path, 64 * i), options.closed and good:find("%S", 64 * i + 1), fn)
   end
-  step = math.ceil(bits / (options.flips or bits))
+  step = opt.all and 1 or math.ceil(bits / (options.flips or bits))
   if step % 2 == 0 then step = step + 1 end   -- odd: every bit of a byte has its turn
   for i = 0, bits - 1, step do
     local at = math.floor(i / 8) + 1
@@ -74,7 +80,7 @@ do
   end
   lines[#lines + 1] = '{"prompt": "ein rotes Quadrat mit \228\184\150 und \\u00e4"}'
   write(path, table.concat(lines, "\n") .. "\n")
-  damage(path, function() tain.jsonl(path) end, { flips = 1000 })
+  damage(path, function() tain.jsonl(path) end, { flips = 250 })
   write(path, '{"prompt": "a \195\164", "label": 1}\n{"prompt": "b", "label": 0}\n')
   damage(path, function() tain.jsonl(path, { "prompt", "label" }) end)
 end
@@ -102,9 +108,9 @@ do
         if other ~= name then write(out .. "/" .. other, good[other]) end
       end
     end
-    damage(out .. "/" .. name, function() play(true) end, { before = before, flips = 400 })
+    damage(out .. "/" .. name, function() play(true) end, { before = before, flips = name == "run.json" and 200 or 100 })
     before()
-    damage(out .. "/" .. name, function() report.page(out) end, { before = before, flips = 150 })
+    damage(out .. "/" .. name, function() report.page(out) end, { before = before, flips = 40 })
   end
   ffi.C.dup2(heard, 2)
 end
@@ -119,12 +125,12 @@ do
   model:save_adapter(path)
   optimizer:save(folder .. "/optimizer.safetensors")
   damage(folder .. "/optimizer.safetensors", function() optimizer:load(folder .. "/optimizer.safetensors") end,
-    { closed = true, flips = 600 })
+    { closed = true, flips = 300 })
   local function load()
     for _, tensor in ipairs(model:load_adapter(path)) do tensor:free() end
   end
-  damage(path .. "/adapter_config.json", load, { closed = true, head = 1024, flips = 600 })
-  damage(path .. "/adapter_model.safetensors", load, { closed = true, head = 1024, flips = 600 })
+  damage(path .. "/adapter_config.json", load, { closed = true, head = 1024, flips = 300 })
+  damage(path .. "/adapter_model.safetensors", load, { closed = true, head = 1024, flips = 300 })
   model:free()
 end
 
@@ -138,9 +144,9 @@ do
   local _, shard = next(json.decode(read(path .. "/model.safetensors.index.json")).weight_map)
   for _, name in ipairs { "config.json", "processor_config.json", "preprocessor_config.json", "tokenizer_config.json",
     "special_tokens_map.json", "tokenizer.json", "model.safetensors.index.json" } do
-    damage(path .. "/" .. name, load, { closed = true, cuts = 40, flips = 50 })
+    damage(path .. "/" .. name, load, { closed = true, cuts = 16, flips = 24 })
   end
-  damage(path .. "/" .. shard, load, { closed = true, cuts = 20, flips = 40 })
+  damage(path .. "/" .. shard, load, { closed = true, cuts = 16, flips = 24 })
 end
 
 recipe.done()
