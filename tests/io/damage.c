@@ -4,16 +4,16 @@
  *
  *     build/tests/io/damage [-v] [all] [FILE ...]
  *
- * Files longer than LONG are cut after every 64 of its first LONG bytes, and at some places beyond. A header of
- * which the damage takes long to read has every few bits turned over, so that all eight of a byte have their
- * turn; `all` leaves none out, -v says how long each took. What a header is:
+ * That is done with one small file of each format, those in `whole`; the others are cut at a few places and have a
+ * few bits turned over, so that all eight of a byte have their turn. `all` leaves nothing out, and goes without
+ * saying for files that are named; -v says how many seconds of a processor each took. What a header is:
  *
  *   safetensors      the length and the JSON after it
  *   .bin             what stands before each member, and the directory behind them; the pickle in it, with
  *                    checksums put right, or else nothing else would ever be looked at
  *   PNG              up to the end of the first chunk; the sizes in it once more with the checksum put right
  *   JPEG             up to the start of the first scan
- *   anything else    the first 512 bytes
+ *   anything else    the first 256 bytes, of merges.txt, whose lines are alike, 64; of either 512 with `all`
  *
  * Files that no fixture is of are made here: the index of shards, and the log of a run.
  */
@@ -24,6 +24,7 @@
 #include "io/utf8.h"
 #include "model/janus.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -31,22 +32,41 @@
 
 #define GOLDEN "tests/golden"
 
+/* BITS are turned over at most where nothing is to be left out, SOME in other files, which are cut at SOME places. */
 #ifdef __SANITIZE_ADDRESS__ /* several times as slow */
-enum { WORK = 1 << 20, LEAST = 96 };
+enum { BITS = 512, SOME = 8 };
 #else
-enum { WORK = 3 << 20, LEAST = 192 };
+enum { BITS = INT_MAX, SOME = 20 };
 #endif
 
-/* WORK is how many bytes may be read for the bits of one file, LEAST how many bits of it are turned over whatever
- * they cost. */
 enum {
     EVERY  = 64,
-    LONG   = 64 << 10,
-    HEAD   = 512,
-    OPENING = 4 << 10,  /* as many bytes could be read while a file is opened */
+    HEAD   = 256,
+    LINES  = 64,
     MEMORY = 512 << 20, /* that a reader may take, whatever the file says */
     LINE   = 600,       /* bytes of a sentence */
     REGIONS = 4096,
+};
+
+/* One small file of each format. */
+static const char *const whole[] = {
+    GOLDEN "/images/progressive.jpg",
+    GOLDEN "/images/rgb.png",
+    GOLDEN "/images/rgb.png.ppm",
+    GOLDEN "/images/whole.jpg",
+    GOLDEN "/janus/gqa.json",
+    GOLDEN "/janus_hf/config.json",
+    GOLDEN "/pickle/tiny.bin",
+    GOLDEN "/pickle/tiny.expected.safetensors",
+    GOLDEN "/tiny_model/config.json",
+    GOLDEN "/tiny_model/tokenizer.json",
+    GOLDEN "/tokenizers/llama_sp/added_tokens.json",
+    GOLDEN "/tokenizers/llama_sp/info.json",
+    GOLDEN "/tokenizers/llama_sp/special_tokens_map.json",
+    GOLDEN "/tokenizers/llama_sp/tokenizer.model",
+    GOLDEN "/tokenizers/llama_sp/tokenizer_config.json",
+    GOLDEN "/tokenizers/phi/merges.txt",
+    GOLDEN "/tokenizers/phi/vocab.json",
 };
 
 /* Reads the bytes, or the file at the path that holds them, or what lies in its folder; a status. */
@@ -57,7 +77,7 @@ struct victim {
     char path[512];   /* what is damaged */
     reader *read;
     bool in_file;     /* the reader wants it so */
-    size_t beside;    /* bytes of other files that are read with it */
+    bool whole;       /* nothing is left out */
     bool closed;      /* it has an end, so that a cut can be told */
     bool summed;      /* its header has a checksum, so that any bit can be told */
     int fd;
@@ -121,7 +141,7 @@ static void put_at(const struct victim *v, size_t at, const void *bytes, size_t 
 }
 
 /* Of which nothing is missing when what follows is white space. */
-static bool whole(const struct victim *v, size_t count)
+static bool nothing_lost(const struct victim *v, size_t count)
 {
     while (count < v->count && strchr(" \t\r\n", v->bytes[count]))
         count++;
@@ -130,15 +150,15 @@ static bool whole(const struct victim *v, size_t count)
 
 static void cut(const struct victim *v)
 {
-    size_t beyond = (v->count - (v->count < LONG ? v->count : LONG)) / EVERY, step = all ? 1 : beyond / 32 + 1;
+    size_t cuts = (v->count + EVERY - 1) / EVERY, step = v->whole ? 1 : cuts / SOME + 1;
 
-    for (size_t i = (v->count + EVERY - 1) / EVERY; i-- > 0;) {
-        if (i * EVERY > LONG && i % step)
+    for (size_t i = cuts; i-- > 0;) {
+        if (i % step)
             continue;
         if (v->in_file)
             CHECK(!ftruncate(v->fd, (off_t)(i * EVERY)));
         snprintf(now, sizeof(now), "%s cut after %zu bytes", v->golden, i * EVERY);
-        if (try_once(v, i * EVERY) && v->closed && !whole(v, i * EVERY)) {
+        if (try_once(v, i * EVERY) && v->closed && !nothing_lost(v, i * EVERY)) {
             fprintf(stderr, "%s: it was read all the same\n", now);
             exit(1);
         }
@@ -164,10 +184,9 @@ struct choice {
 
 static struct choice choose(const struct victim *v, size_t bytes)
 {
-    size_t cost = v->count + v->beside, most = WORK / ((cost < LONG ? cost : LONG) + (v->in_file ? OPENING : 0)), bits = 8 * bytes;
+    size_t most = all ? SIZE_MAX : v->whole ? BITS : SOME, bits = 8 * bytes;
 
-    most = most < LEAST ? LEAST : most;
-    return (struct choice){ .step = all || bits <= most ? 1 : bits / most | 1 }; /* odd: every bit of a byte has its turn */
+    return (struct choice){ .step = bits <= most ? 1 : bits / most | 1 }; /* odd: every bit of a byte has its turn */
 }
 
 static bool chosen(struct choice *c)
@@ -238,9 +257,11 @@ static uint32_t number(const struct victim *v, size_t at, int bytes)
     return n;
 }
 
-static void head_of_bytes(struct victim *v)
+static void head_of_bytes(struct victim *v, bool lines)
 {
-    region(v, 0, v->count < HEAD ? v->count : HEAD);
+    size_t most = all ? 512 : lines ? LINES : HEAD;
+
+    region(v, 0, v->count < most ? v->count : most);
 }
 
 static void head_of_tensors(struct victim *v)
@@ -406,8 +427,10 @@ static void damage(struct victim *v, const char *as)
     flip_header(v);
     flip_mended(v);
     unlink(v->path);
-    if (loud)
+    if (loud) {
         printf("%-60s %6.2f s\n", v->golden, base_cpu_seconds() - begun);
+        fflush(stdout);
+    }
 }
 
 static bool is_text(const char *name) /* of which no cut at a line's end can be told */
@@ -426,11 +449,10 @@ static bool of_tokenizer(const char *name)
     return false;
 }
 
-/* The other files of the tokenizer beside the one that is damaged, and how many bytes they have. Some are only read
- * where there is no tokenizer.json. */
-static size_t lay_out(const char *folder, const char *name)
+/* The other files of the tokenizer beside the one that is damaged. Some are only read where there is no
+ * tokenizer.json. */
+static void lay_out(const char *folder, const char *name)
 {
-    size_t bytes = 0;
     bool parts = !strcmp(name, "vocab.json") || !strcmp(name, "merges.txt") || !strcmp(name, "added_tokens.json");
 
     if (folder_exists(in_temp("tokenizer")))
@@ -443,9 +465,15 @@ static size_t lay_out(const char *folder, const char *name)
         if (!strcmp(of_tokenizers[i], name) || !file_exists(path) || (parts && !strcmp(of_tokenizers[i], "tokenizer.json")))
             continue;
         CHECK_INT(file_copy(path, to), 0);
-        bytes += (size_t)tain_file_size(to);
     }
-    return bytes;
+}
+
+static bool is_whole(const char *path)
+{
+    for (size_t i = 0; i < COUNT_OF(whole); i++)
+        if (!strcmp(path, whole[i]))
+            return true;
+    return false;
 }
 
 static void one(const char *folder, const char *name)
@@ -455,6 +483,7 @@ static void one(const char *folder, const char *name)
 
     memset(&v, 0, sizeof(v));
     snprintf(v.golden, sizeof(v.golden), "%s/%s", folder, name);
+    v.whole = all || is_whole(v.golden);
     if (ends(name, ".py") || ends(name, ".md") || ends(name, ".lua") || strstr(name, "tfevents.") || ends(name, ".jsonl"))
         return; /* lines of JSON are read in Lua: tests/lua/damage.lua */
     CHECK_INT(file_read(v.golden, 1 << 24, &v.bytes, &v.count), 0);
@@ -469,11 +498,11 @@ static void one(const char *folder, const char *name)
         head_of_image(&v);
     } else {
         v.read = read_json;
-        head_of_bytes(&v);
+        head_of_bytes(&v, ends(name, "merges.txt"));
         if (of_tokenizer(name)) {
             v.read = read_tokenizer;
             v.in_file = true;
-            v.beside = lay_out(folder, name);
+            lay_out(folder, name);
             snprintf(as, sizeof(as), "tokenizer/%s", name);
         } else if (!strcmp(name, "config.json") || ends(folder, "/janus")) {
             v.read = read_config;
@@ -510,7 +539,7 @@ static void shards(void)
     static const struct st_tensor list[] = {
         { "embed.weight", ST_F32, 2, { 4, 4 }, 0 }, { "layers.0.w", ST_F32, 2, { 4, 4 }, 0 }, { "layers.1.w", ST_F32, 2, { 4, 4 }, 0 },
     };
-    static struct victim v = { .golden = ST_INDEX, .read = read_tensors, .in_file = true, .closed = true };
+    static struct victim v = { .golden = ST_INDEX, .read = read_tensors, .in_file = true, .whole = true, .closed = true };
     struct st_out *out;
 
     CHECK_INT(folder_make(in_temp("shards")), 0);
@@ -526,7 +555,7 @@ static void shards(void)
 /* Its last line is cut off where it is not whole, as a crash leaves it; every other bit is damage. */
 static void run_log(void)
 {
-    static struct victim v = { .golden = "events.jsonl", .read = read_log, .in_file = true };
+    static struct victim v = { .golden = "events.jsonl", .read = read_log, .in_file = true, .whole = true };
     struct runlog *log = runlog_open(in_temp("log"), true);
     const char *end;
 
@@ -570,6 +599,7 @@ int main(int argc, char **argv)
         all |= *argv[1] == 'a';
         loud |= *argv[1] == '-';
     }
+    all |= argc > 1;
     for (int i = 1; i < argc; i++) {
         char *folder = path_folder(argv[i]);
         CHECK(folder);
@@ -578,6 +608,8 @@ int main(int argc, char **argv)
     }
     if (argc > 1)
         return 0;
+    for (size_t i = 0; i < COUNT_OF(whole); i++)
+        CHECK(file_exists(whole[i]));
     tree(GOLDEN);
     shards();
     run_log();
