@@ -148,13 +148,13 @@ local function folder_of(path)
   return path:match("^(.*)/[^/]*$") or "."
 end
 
--- The environment's `require`: modules beside the recipe, in the folder above, in recipes/ beside
--- the program. They share the recipe's environment. What is not found there is left to Lua, outside
--- a sandbox.
+-- The environment's `require`: modules beside the recipe, in the folder above, in recipes/ beside the program or
+-- above it (a build for the sanitizers lies one folder deeper). They share the recipe's environment. What is not
+-- found there is left to Lua, outside a sandbox.
 local function requirer(folder, sandbox)
   local above = folder:match("^(.*)/[^/.]+$") or folder:find("^[^/.]+$") and "." or folder .. "/.."
-  local path = ("%s/?.lua;%s/?.lua;%s/recipes/?.lua;%s/../recipes/?.lua"):format(folder, above,
-    host.folder, host.folder)
+  local path = ("%s/?.lua;%s/?.lua;%s/recipes/?.lua;%s/../recipes/?.lua;%s/../../recipes/?.lua"):format(folder, above,
+    host.folder, host.folder, host.folder)
   local loaded, loading = {}, {}
   local env
   local function require_(name)

@@ -1,9 +1,19 @@
---- A device with less than this one has: the same numbers, or one sentence.
+--- A device with less than this one has: the same numbers, or one sentence. Drawings and scores are the same to
+--- the last digit; losses after a step nearly so, for the gradient's norm is summed up a piece of memory at a time.
 local t = require "expect"
 local recipe = require "recipe"
 
 local function work(environment, arguments)
   return recipe.sh(("%s $tain tests/limited.lua --model recipes/blocks/model %s"):format(environment, arguments or ""))
+end
+
+-- What was drawn and judged, and the losses of two optimizers' two steps.
+local function apart(said)
+  local drawn, losses = said:match "^(.*\n)([^\n]*\n[^\n]*\n[^\n]*\n[^\n]*\n)$"
+  local list = {}
+  for number in losses:gmatch "%S+" do list[#list + 1] = tonumber(number) end
+  t.equal(#list, 4)
+  return drawn, list
 end
 
 -- Inputs are read through texel buffers on a CPU driver, and through storage buffers, which range is about, on GPUs.
@@ -14,7 +24,9 @@ for _, read in ipairs { "texel", "buffer" } do
   for _, limits in ipairs { "range:128M,allocation:1G,texels:64M,shared:16K", "range:1M,allocation:8M,texels:64K" } do
     local said, status = work(("TAIN_READ=%s TAIN_LIMITS=%s"):format(read, limits))
     t.equal(status, 0)
-    t.that(said == whole, ("%s, %s:\n%s\nand not\n%s"):format(read, limits, said, whole))
+    local drawn, losses = apart(said)
+    t.equal(drawn, (apart(whole)))
+    t.close(losses, select(2, apart(whole)), 1e-6)
   end
 end
 

@@ -3,8 +3,8 @@
 local t = require "expect"
 local recipe = require "recipe"
 
-local pretrain = "$tain --quiet recipes/blocks/pretrain.lua --codec_steps 2 --codec_batch 1 --steps 12 --draw 2 --look 1 --every 5 "
-  .. "--model tests/golden/tiny_model --out " .. recipe.folder .. "/"
+local pretrain = "$tain --quiet recipes/blocks/pretrain.lua --codec_steps 2 --codec_batch 1 --steps 12 --draw 2 "
+  .. "--look 1 --every 5 --model tests/golden/tiny_model --out " .. recipe.folder .. "/"
 
 t.equal({ recipe.sh(pretrain .. "whole") }, { "", 0 })
 

@@ -55,6 +55,9 @@ completes("1.5", {})
 
 local environment = { HOME = folder .. "/home", XDG_STATE_HOME = false, TERM = "xterm-256color", COLORTERM = "truecolor",
   TAIN_PICTURES = "blocks", LC_ALL = "C.UTF-8", TAIN_LUA = os.getenv "TAIN_LUA" or false }
+-- The first use of a device is announced, and here it would be in the way.
+local first = pty.start({ program, "-e", "require('tain').zeros(1)" }, environment)
+first:close()
 local function start() return pty.start({ program }, environment, { columns = 100 }) end
 
 local p = start()
