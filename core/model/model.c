@@ -31,21 +31,21 @@ int32_t tain_model_token(tain_model *model, const char *name)
 
 int32_t tain_model_weight_count(tain_model *model)
 {
-    return model ? model->names : 0;
+    return model ? model->name_count : 0;
 }
 
 const char *tain_model_weight_name(tain_model *model, int32_t index)
 {
     REQUIRE_OR_NULL(model, "weight: model is missing");
-    REQUIRE_OR_NULL(index >= 0 && index < model->names, "weight: number %d of %d does not exist", index, model->names);
-    return model->j.weights.list[model->part_of[index]]->parts[model->part[index]].name;
+    REQUIRE_OR_NULL(index >= 0 && index < model->name_count, "weight: number %d of %d does not exist", index, model->name_count);
+    return model->j.weights.list[model->names[index].weight]->parts[model->names[index].part].name;
 }
 
 tain_tensor *tain_model_weight(tain_model *model, int32_t index)
 {
     REQUIRE_OR_NULL(model, "weight: model is missing");
-    REQUIRE_OR_NULL(index >= 0 && index < model->names, "weight: number %d of %d does not exist", index, model->names);
-    return tensor_ref(model->j.weights.list[model->part_of[index]]->tensor);
+    REQUIRE_OR_NULL(index >= 0 && index < model->name_count, "weight: number %d of %d does not exist", index, model->name_count);
+    return tensor_ref(model->j.weights.list[model->names[index].weight]->tensor);
 }
 
 tain_status tain_model_recompute(tain_model *model, bool on)

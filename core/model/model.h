@@ -4,12 +4,17 @@
 
 #include "model/janus.h"
 
+/* What has a name: a part of a weight. */
+struct named {
+    int32_t weight, part;
+};
+
 struct tain_model {
     struct janus j;
     struct tokenizer *tokenizer;
-    struct tokens yes, no;    /* ids of their spellings */
-    int32_t *part_of, *part;  /* weight names in order: which weight, which part of it */
-    int32_t names;
+    struct tokens yes, no; /* ids of their spellings */
+    struct named *names;   /* [name_count], in order; made last, when everything else is there */
+    int32_t name_count;
 };
 
 /* Ids of prompts, one list after the other (model_draw.c). */

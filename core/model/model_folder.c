@@ -81,16 +81,12 @@ static int list_names(struct tain_model *m)
     int at = 0;
 
     for (int i = 0; i < w->count; i++)
-        m->names += w->list[i]->part_count;
-    m->part_of = base_alloc((size_t)m->names, 4);
-    m->part = base_alloc((size_t)m->names, 4);
-    if (!m->part_of || !m->part)
+        m->name_count += w->list[i]->part_count;
+    if (!(m->names = base_alloc((size_t)m->name_count, sizeof(*m->names))))
         return TAIN_ENOMEM;
     for (int i = 0; i < w->count; i++)
-        for (int p = 0; p < w->list[i]->part_count; p++, at++) {
-            m->part_of[at] = i;
-            m->part[at] = p;
-        }
+        for (int p = 0; p < w->list[i]->part_count; p++)
+            m->names[at++] = (struct named){ i, p };
     return 0;
 }
 
@@ -183,13 +179,12 @@ void tain_model_free(tain_model *model)
 
     if (!model)
         return;
-    d = model->part ? model->j.weights.device : NULL; /* a half-opened model holds none */
+    d = model->names ? model->j.weights.device : NULL; /* a half-opened model holds none */
     janus_close(&model->j);
     tokenizer_free(model->tokenizer);
     tokens_clear(&model->yes);
     tokens_clear(&model->no);
-    free(model->part_of);
-    free(model->part);
+    free(model->names);
     free(model);
     tain_device_free(d);
 }

@@ -5,6 +5,7 @@ local host = require "tain.host"
 
 local clock = {}
 local latest = 0
+local FAR = 10 * 365 * 86400   -- farther ahead no earlier process was: a damaged file says so
 
 --- Seconds since 1970, and never fewer than it gave before.
 ---
@@ -14,11 +15,11 @@ function clock.time()
   return latest
 end
 
---- Says what an earlier process was given.
+--- Says what an earlier process was given. Nothing comes of a time ten years ahead.
 ---
 --- @param seconds integer
 function clock.after(seconds)
-  latest = math.max(latest, seconds)
+  if seconds < host.wall() + FAR then latest = math.max(latest, seconds) end
 end
 
 return clock

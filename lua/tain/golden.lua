@@ -41,10 +41,8 @@ end
 -- ---- What there is ----
 
 local function read_json(path)
-  local value, problem = json.decode(files.read(path, 2 ^ 24))
-  if not problem and type(value) ~= "table" then problem = "an object or a list is expected" end
-  if problem then return nil, path .. ": " .. problem end
-  return value
+  local value, problem = json.decode_table(files.read(path, 2 ^ 24))
+  return value, problem and path .. ": " .. problem
 end
 
 -- Kinds that a recorded run of a model may be of, by the first letters of its "model".

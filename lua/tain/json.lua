@@ -317,4 +317,18 @@ function json.decode(text)
   return nil, ("byte %d: %s"):format(value.at, value.problem)
 end
 
+--- Reads one JSON value that must be an object or a list.
+---
+--- @param text string
+--- @return table? value
+--- @return string? problem
+function json.decode_table(text)
+  local value, problem = json.decode(text)
+  if not problem and (type(value) ~= "table" or value == json.null) then
+    problem = "an object or a list is expected"
+  end
+  if problem then return nil, problem end
+  return value
+end
+
 return json

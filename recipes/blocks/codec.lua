@@ -112,10 +112,8 @@ end
 --- @return table # loss, and of it picture and naming; named: the share of patches that took their code
 function codec.step(model, optimizer, names, step, options)
   local images = pictures(world.rng(options.seed, 1000000 + step), options.batch)
-  local loss, picture, naming, named = optimizer:step(function()
-    local loss, picture, naming, named = loss_of(model, images, names)
-    return loss, picture, naming, named
-  end, { lr = options.lr })
+  local loss, picture, naming, named = optimizer:step(function() return loss_of(model, images, names) end,
+    { lr = options.lr })
   local row = { loss = loss, picture = picture:item(), naming = naming:item(), named = named }
   picture:free()
   naming:free()

@@ -31,6 +31,15 @@ local said = recipe.sh [[TAIN_FAULT=clock:2 $tain -e 'local host = require "tain
   local wall, seconds = host.wall(), host.seconds()
   print(host.wall() - wall < -3590, host.seconds() >= seconds)']]
 t.equal(said, "true\ttrue\n")
+
+-- A time that no process can have been given is a damaged file's.
+local clock = require "tain.clock"
+local now = clock.time()
+clock.after(now + 1e12)
+t.that(clock.time() <= now + 60)
+clock.after(now + 3600)
+t.that(clock.time() >= now + 3600)
+
 for line in io.popen "grep -rnE 'os\\.(time|clock)' lua/tain":lines() do
   t.that(line:find "^lua/tain/strict.lua:", line)
 end

@@ -39,11 +39,9 @@ end
 local function read_json(path)
   local file, why = open(path)
   if not file then return nil, why end
-  local value, problem = json.decode(file:read("*a"))
+  local value, problem = json.decode_table(file:read("*a"))
   file:close()
-  if not problem and type(value) ~= "table" then problem = "an object or a list is expected" end
-  if problem then return nil, path .. ": " .. problem end
-  return value
+  return value, problem and path .. ": " .. problem
 end
 
 -- The names in a safetensors file, or nil and what is wrong.
