@@ -14,11 +14,10 @@ OUT(1, to);
 void main()
 {
     uint i = flat_index();
-    if (i >= p.n)
-        return;
+    IDLE(i >= p.n);
     uint k = AT(p.to_at) + (p.pitch == p.last ? i : i / p.last * p.pitch + i % p.last);
     NUM v = GET(from, AT(p.from_at) + i);
     if (ADD != 0)
         v += to.at[k];
-    to.at[k] = v;
+    SET(to, k, i < p.n, v);
 }

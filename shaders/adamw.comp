@@ -31,16 +31,15 @@ OUT4(7, v);
 void main()
 {
     uint i = flat_index();
-    if (i >= p.n)
-        return;
-    if (GET1(control, p.control_at + 2) == 0.0)
-        return;
+    bool on = i < p.n && GET1(control, p.control_at + 2) != 0.0;
+
+    IDLE(!on);
     vec4 g1 = GET4(g, AT(p.g_at) + i) * GET1(control, p.control_at + 1);
     vec4 p0 = GET4(param_in, AT(p.p_in_at) + i), m0 = GET4(m_in, AT(p.m_in_at) + i), v0 = GET4(v_in, AT(p.v_in_at) + i);
     vec4 m1 = m0 + p.beta1c * (g1 - m0), v1 = p.beta2 * v0 + p.beta2c * g1 * g1;
     vec4 p1 = p.keep * p0 - p.step * m1 / (sqrt(max(v1, vec4(0.0))) * p.root + p.eps);
     bvec4 gap = lessThan(v0, vec4(0.0));
-    param.at[AT(p.p_at) + i] = mix(p1, p0, gap);
-    m.at[AT(p.m_at) + i] = mix(m1, m0, gap);
-    v.at[AT(p.v_at) + i] = mix(v1, v0, gap);
+    SET4(param, AT(p.p_at) + i, on, mix(p1, p0, gap));
+    SET4(m, AT(p.m_at) + i, on, mix(m1, m0, gap));
+    SET4(v, AT(p.v_at) + i, on, mix(v1, v0, gap));
 }

@@ -212,20 +212,20 @@ void main()
         }
 #endif
     }
-    if (i0 + own >= p.queries)
-        return;
+    bool on = i0 + own < p.queries;
+    IDLE(!on);
 #ifdef FORWARD
     float factor = total > 0.0 ? 1.0 / total : 0.0; // a query that sees nothing gives 0
     uint at = (p.y_at >> 2) + b * p.y_b + h * p.y_h + i * p.y_t;
     [[unroll]] for (uint c = 0; c < W; c++)
-        y.at[at + four(c, part)] = sum[c] * factor;
-    if (LSE != 0 && part == 0)
+        SET4(y, at + four(c, part), on, sum[c] * factor);
+    if (LSE != 0 && part == 0 && on)
         lse.at[p.lse_at + bh * p.queries + i] = most + log(max(total, 1e-37));
 #else
     uint at = (p.dq_at >> 2) + b * p.d_b + h * p.d_h + i * p.d_t + part;
     [[unroll]] for (uint c = 0; c < W; c++)
-        dq.at[at + c * PARTS] = (ADD & 1u) != 0u ? dq.at[at + c * PARTS] + sum[c] : sum[c];
-    if (part == 0)
+        SET4(dq, at + c * PARTS, on, (ADD & 1u) != 0u ? dq.at[at + c * PARTS] + sum[c] : sum[c]);
+    if (part == 0 && on)
         stat.at[p.stat_at + (batches * p.heads + bh) * p.queries + i] = delta;
 #endif
 }
@@ -277,13 +277,13 @@ void main()
             }
         }
     }
-    if (j0 + own >= p.keys)
-        return;
+    bool on = j0 + own < p.keys;
+    IDLE(!on);
     uint at = b * p.d_b + hk * p.d_h + j * p.d_t + part;
     [[unroll]] for (uint c = 0; c < W; c++) {
         uint ka = (p.dk_at >> 2) + at + c * PARTS, va = (p.dv_at >> 2) + at + c * PARTS;
-        dk.at[ka] = (ADD & 1u) != 0u ? dk.at[ka] + dks[c] : dks[c];
-        dv.at[va] = (ADD & 2u) != 0u ? dv.at[va] + dvs[c] : dvs[c];
+        SET4(dk, ka, on, (ADD & 1u) != 0u ? dk.at[ka] + dks[c] : dks[c]);
+        SET4(dv, va, on, (ADD & 2u) != 0u ? dv.at[va] + dvs[c] : dvs[c]);
     }
 }
 #endif

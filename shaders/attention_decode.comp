@@ -89,10 +89,10 @@ void main()
             sum[c] = sum[c] * fade + OTHER(sum[c], m) * gain; \
     }
     MERGE(1u) MERGE(2u) MERGE(4u) MERGE(8u) MERGE(16u) MERGE(32u) MERGE(64u)
-    if (!mine || side != 0)
-        return;
+    bool on = mine && side == 0;
+    IDLE(!on);
     float factor = total > 0.0 ? 1.0 / total : 0.0;
     uint at = (p.y_at >> 2) + b * p.y_b + h * p.y_h;
     [[unroll]] for (uint c = 0; c < W; c++)
-        y.at[at + four(c, part)] = sum[c] * factor;
+        SET4(y, at + four(c, part), on, sum[c] * factor);
 }

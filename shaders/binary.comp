@@ -90,8 +90,7 @@ NUM f(NUM u, NUM v, NUM w)
 void main()
 {
     uint i = flat_index();
-    if (i >= p.n)
-        return;
+    IDLE(i >= p.n);
     uint rest = i, xi = 0;
 #ifndef ONE
     uint yi = 0;
@@ -123,5 +122,5 @@ void main()
              );
     if (ADD != 0)
         v += to.at[AT(p.out_at) + i];
-    to.at[AT(p.out_at) + i] = v;
+    SET(to, AT(p.out_at) + i, i < p.n, v);
 }

@@ -134,14 +134,13 @@ void main()
 #endif
     [[unroll]] for (uint i = 0; i < TILE; i++) {
         uint to = (p.y_at >> 2) + (first + i) * p.columns + column;
-        if (first + i < p.pixels && column < p.columns) {
-            vec4 v = sum[i] + start;
+        bool on = first + i < p.pixels && column < p.columns;
+        vec4 v = sum[i] + start;
 #ifdef INPUT
-            if (FLAG != 0)
-                v += y.at[to];
+        if (FLAG != 0 && on)
+            v += y.at[to];
 #endif
-            y.at[to] = v;
-        }
+        SET4(y, to, on, v);
     }
 }
 

@@ -26,8 +26,7 @@ OUT(2, y);
 void main()
 {
     uint i = flat_index();
-    if (i >= p.n)
-        return;
+    IDLE(i >= p.n);
     uint place = i / N, row = GET1U(index, p.index_at + place), at = row * N + (i - place * N);
 #ifdef FROM_F32
     NUM v = GET(table, AT(p.table_at) + at);
@@ -38,7 +37,7 @@ void main()
     float v = (at & 1) != 0 ? both.y : both.x;
 #endif
     // What the host could not check becomes visible: no number.
-    y.at[AT(p.y_at) + i] = row < p.rows ? v : NUM(uintBitsToFloat(0x7fc00000u));
+    SET(y, AT(p.y_at) + i, i < p.n, row < p.rows ? v : NUM(uintBitsToFloat(0x7fc00000u)));
 }
 #else
 

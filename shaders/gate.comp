@@ -33,12 +33,11 @@ void main()
 {
     uint i = flat_index(), row = ROW == 0 ? 0 : i / max(ROW, 1), at = i - row * ROW;
 
-    if (i >= p.n)
-        return;
+    IDLE(i >= p.n);
     NUM g = GET(gate, AT(p.gate_at) + row * p.gate_pitch + at), u = GET(up, AT(p.up_at) + row * p.up_pitch + at);
     NUM s = 1.0 / (1.0 + exp(-g));
 #ifdef FORWARD
-    y.at[AT(p.y_at) + i] = g * s * u;
+    SET(y, AT(p.y_at) + i, i < p.n, g * s * u);
 #else
     NUM d = GET(dy, AT(p.dy_at) + i);
     if (WANT_GATE != 0) {
@@ -46,14 +45,14 @@ void main()
         NUM v = d * u * (s + g * s * (1.0 - s));
         if (ADD_GATE != 0)
             v += dgate.at[k];
-        dgate.at[k] = v;
+        SET(dgate, k, i < p.n, v);
     }
     if (WANT_UP != 0) {
         uint k = AT(p.dup_at) + row * p.dup_pitch + at;
         NUM v = d * g * s;
         if (ADD_UP != 0)
             v += dup.at[k];
-        dup.at[k] = v;
+        SET(dup, k, i < p.n, v);
     }
 #endif
 }

@@ -72,13 +72,12 @@ OUT(4, y);
 void main()
 {
     uint i = flat_index();
-    if (i >= p.n)
-        return;
+    IDLE(i >= p.n);
     uint m = i / N, c = i - m * N, s = AT(p.stat_at) + m / p.pixels * 2 * N + c;
     NUM z = (GET(x, AT(p.x_at) + i) - GET(stat, s)) * GET(stat, s + N) * GET(w, AT(p.w_at) + c) + GET(bias, AT(p.b_at) + c);
     if (SILU != 0)
         z /= 1.0 + exp(-z);
-    y.at[AT(p.y_at) + i] = z;
+    SET(y, AT(p.y_at) + i, i < p.n, z);
 }
 #endif
 
@@ -125,8 +124,7 @@ OUT(6, dx);
 void main()
 {
     uint i = flat_index();
-    if (i >= p.n)
-        return;
+    IDLE(i >= p.n);
     uint m = i / N, c = i - m * N, s = m / p.pixels * 2 * N + c;
     NUM r = GET(stat, AT(p.stat_at) + s + N), u = (GET(x, AT(p.x_at) + i) - GET(stat, AT(p.stat_at) + s)) * r;
     NUM scale = GET(w, AT(p.w_at) + c);
@@ -134,6 +132,6 @@ void main()
     NUM v = (g - GET(share, AT(p.share_at) + s) - u * GET(share, AT(p.share_at) + s + N)) * r;
     if (ADD != 0)
         v += dx.at[AT(p.dx_at) + i];
-    dx.at[AT(p.dx_at) + i] = v;
+    SET(dx, AT(p.dx_at) + i, i < p.n, v);
 }
 #endif

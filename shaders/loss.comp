@@ -81,11 +81,9 @@ void main()
         uint i = s * LANES + lane;
         NUM v = GET(x, AT(p.x_at) + at + min(i, p.last - 1));
         v = g == 0.0 ? NUM(0.0) : g * (onehot(i, k) - exp(v - less));
-        if (i < p.last) {
-            if (ADD != 0)
-                v += dx.at[AT(p.dx_at) + at + i];
-            dx.at[AT(p.dx_at) + at + i] = v;
-        }
+        if (ADD != 0 && i < p.last)
+            v += dx.at[AT(p.dx_at) + at + i];
+        SET(dx, AT(p.dx_at) + at + i, i < p.last, v);
     }
 #endif
 }

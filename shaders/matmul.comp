@@ -208,20 +208,19 @@ void main()
         }
     }
 
-    if (column >= p.N)
-        return;
+    IDLE(column >= p.N);
     vec4 add = vec4(0);
 #ifdef V4
     if (BIAS != 0)
         add = GET4(bias, (p.bias_at + column) >> 2);
     uint at = (p.c_at + batch * p.c_batch + m0 * p.c_pitch + column) >> 2;
-    [[unroll]] for (uint r = 0; r < TM; r++)
-        if (m0 + r < p.M) {
-            vec4 v = activate(acc[r] + add);
-            if (ADD != 0)
-                v += C.at[at + r * (p.c_pitch >> 2)];
-            C.at[at + r * (p.c_pitch >> 2)] = v;
-        }
+    [[unroll]] for (uint r = 0; r < TM; r++) {
+        bool on = m0 + r < p.M && column < p.N;
+        vec4 v = activate(acc[r] + add);
+        if (ADD != 0 && on)
+            v += C.at[at + r * (p.c_pitch >> 2)];
+        SET4(C, at + r * (p.c_pitch >> 2), on, v);
+    }
 #else
     if (BIAS != 0)
         [[unroll]] for (uint e = 0; e < 4; e++)

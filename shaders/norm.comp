@@ -40,12 +40,11 @@ NUM apart(NUM v, float mean, uint i) { return i < N ? v - mean : NUM(0.0); }
 
 void store(uint row, uint i, NUM v)
 {
-    if (i >= N)
-        return;
+    IDLE(i >= N);
     v *= GET(w, AT(p.w_at) + i);
     if (FLAG != 0)
         v += GET(b, AT(p.b_at) + i);
-    y.at[AT(p.y_at) + row * N + i] = v;
+    SET(y, AT(p.y_at) + row * N + i, i < N && row < p.rows, v);
 }
 
 void main()
@@ -54,8 +53,7 @@ void main()
     NUM v[HELD], sum = NUM(0.0);
     float mean = 0.0;
 
-    if (row >= p.rows)
-        return;
+    IDLE(row >= p.rows);
     [[unroll]] for (uint t = 0; t < HELD; t++)
         v[t] = load(row, t * LANES + lane);
     if (CENTRE != 0) {
@@ -79,7 +77,7 @@ void main()
         store(row, t * LANES + lane, v[t] * r);
     [[dont_unroll]] for (uint t = HELD; t < TRIPS; t++)
         store(row, t * LANES + lane, (load(row, t * LANES + lane) - mean) * r);
-    if (lane == 0) {
+    if (lane == 0 && row < p.rows) {
         stat.at[p.stat_at + 2 * row] = mean;
         stat.at[p.stat_at + 2 * row + 1] = r;
     }
@@ -106,11 +104,12 @@ NUM unit(uint row, uint i, float mean, float r)
 
 void store(uint row, uint i, NUM v)
 {
-    if (i >= N)
-        return;
-    if (FLAG != 0)
+    bool on = i < N && row < p.rows;
+
+    IDLE(!on);
+    if (FLAG != 0 && on)
         v += dx.at[AT(p.dx_at) + row * N + i];
-    dx.at[AT(p.dx_at) + row * N + i] = v;
+    SET(dx, AT(p.dx_at) + row * N + i, on, v);
 }
 
 void main()
@@ -118,8 +117,7 @@ void main()
     uint row = row_index(), lane = gl_SubgroupInvocationID;
     NUM g[HELD], u[HELD], along = NUM(0.0), all = NUM(0.0);
 
-    if (row >= p.rows)
-        return;
+    IDLE(row >= p.rows);
     float mean = GET1(stat, p.stat_at + 2 * row), r = GET1(stat, p.stat_at + 2 * row + 1), a, m = 0.0;
     [[unroll]] for (uint t = 0; t < HELD; t++) {
         g[t] = slope(row, t * LANES + lane);

@@ -28,11 +28,11 @@ IN(1, table);
 IN1U(2, positions);
 OUT(3, y);
 
-void put(uint at, NUM v)
+void put(uint at, bool on, NUM v)
 {
-    if (ADD != 0)
+    if (ADD != 0 && on)
         v += y.at[at];
-    y.at[at] = v;
+    SET(y, at, on, v);
 }
 
 void main()
@@ -40,8 +40,7 @@ void main()
     uint i = (gl_WorkGroupID.z * gl_NumWorkGroups.x + gl_WorkGroupID.x) * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
     uint batch = gl_WorkGroupID.y, rest = i / PAIRS, j = i - rest * PAIRS, t = rest / HEADS, h = rest - t * HEADS;
 
-    if (i >= p.n)
-        return;
+    IDLE(i >= p.n);
     bool turn = h < ROTATED && j < TURNED;
     uint low = j < TURNED ? j : j + TURNED, high = j < TURNED ? j + TURNED : j + PAIRS;
     uint from = AT(p.x_at) + batch * p.x_batch + t * p.x_token + h * p.x_head;
@@ -52,6 +51,6 @@ void main()
 
     if (BACK != 0)
         s = -s;
-    put(to + low, a * c - b * s);
-    put(to + high, b * c + a * s);
+    put(to + low, i < p.n, a * c - b * s);
+    put(to + high, i < p.n, b * c + a * s);
 }

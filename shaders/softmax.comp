@@ -54,8 +54,7 @@ void main()
         uint i = s * LANES + lane;
         NUM v = GET(x, AT(p.x_at) + at + min(i, p.last - 1));
         v = LOG != 0 ? v - less : exp(v - top) * factor;
-        if (i < p.last)
-            y.at[AT(p.y_at) + at + i] = v;
+        SET(y, AT(p.y_at) + at + i, i < p.last, v);
     }
 #else
     NUM sum = NUM(0.0);
@@ -71,11 +70,9 @@ void main()
         uint i = s * LANES + lane, k = at + min(i, p.last - 1);
         NUM v = GET(y, AT(p.y_at) + k), g = GET(dy, AT(p.dy_at) + k);
         g = LOG != 0 ? g - exp(v) * total : v * (g - total);
-        if (i < p.last) {
-            if (ADD != 0)
-                g += dx.at[AT(p.dx_at) + at + i];
-            dx.at[AT(p.dx_at) + at + i] = g;
-        }
+        if (ADD != 0 && i < p.last)
+            g += dx.at[AT(p.dx_at) + at + i];
+        SET(dx, AT(p.dx_at) + at + i, i < p.last, g);
     }
 #endif
 }

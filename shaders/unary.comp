@@ -112,14 +112,13 @@ NUM slope(NUM v)
 void main()
 {
     uint i = flat_index();
-    if (i >= p.n)
-        return;
+    IDLE(i >= p.n);
 #ifdef FORWARD
-    y.at[AT(p.y_at) + i] = f(GET(x, AT(p.x_at) + i));
+    SET(y, AT(p.y_at) + i, i < p.n, f(GET(x, AT(p.x_at) + i)));
 #else
     NUM g = GET(dy, AT(p.dy_at) + i) * slope(GET(x, AT(p.x_at) + i));
-    if (ADD != 0)
+    if (ADD != 0 && i < p.n)
         g += dx.at[AT(p.dx_at) + i];
-    dx.at[AT(p.dx_at) + i] = g;
+    SET(dx, AT(p.dx_at) + i, i < p.n, g);
 #endif
 }

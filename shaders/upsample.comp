@@ -18,22 +18,22 @@ OUT(1, y);
 void main()
 {
     uint i = flat_index();
-    if (i >= p.n)
-        return;
+    IDLE(i >= p.n);
     uint pixel = i / N, c = i - pixel * N, line = pixel / p.wide, column = pixel - line * p.wide;
     uint a = (4 * line * p.wide + 2 * column) * N + c, b = a + 2 * p.wide * N;
 #ifdef FORWARD
     NUM v = GET(x, AT(p.x_at) + i);
-    y.at[AT(p.y_at) + a] = v;
-    y.at[AT(p.y_at) + a + N] = v;
-    y.at[AT(p.y_at) + b] = v;
-    y.at[AT(p.y_at) + b + N] = v;
+    bool on = i < p.n;
+    SET(y, AT(p.y_at) + a, on, v);
+    SET(y, AT(p.y_at) + a + N, on, v);
+    SET(y, AT(p.y_at) + b, on, v);
+    SET(y, AT(p.y_at) + b + N, on, v);
 #else
     a += AT(p.x_at);
     b += AT(p.x_at);
     NUM v = (GET(x, a) + GET(x, a + N)) + (GET(x, b) + GET(x, b + N));
     if (ADD != 0)
         v += y.at[AT(p.y_at) + i];
-    y.at[AT(p.y_at) + i] = v;
+    SET(y, AT(p.y_at) + i, i < p.n, v);
 #endif
 }

@@ -142,10 +142,12 @@ static void describe(VkPhysicalDevice physical, struct gpu_info *info)
     VkPhysicalDeviceDriverProperties driver = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES, .pNext = &id };
     VkPhysicalDeviceProperties2 p = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &driver };
     VkPhysicalDeviceMemoryProperties memory;
+    VkPhysicalDeviceFeatures features;
     const char *read = getenv("TAIN_READ");
 
     vkGetPhysicalDeviceProperties2(physical, &p);
     vkGetPhysicalDeviceMemoryProperties(physical, &memory);
+    vkGetPhysicalDeviceFeatures(physical, &features);
     memset(info, 0, sizeof(*info));
     snprintf(info->name, sizeof(info->name), "%s", p.properties.deviceName);
     snprintf(info->driver, sizeof(info->driver), "%.120s %.120s", driver.driverName, driver.driverInfo);
@@ -166,6 +168,7 @@ static void describe(VkPhysicalDevice physical, struct gpu_info *info)
     info->texel = p.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
     if (read)
         info->texel = !strcmp(read, "texel");
+    info->texel &= features.shaderInt64 && features.robustBufferAccess; /* shaders/lib/store.glsl */
     info->unified = p.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU ||
                     p.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU;
     for (uint32_t i = 0; i < memory.memoryHeapCount; i++)
@@ -304,6 +307,7 @@ static int open_device(struct gpu *g, VkPhysicalDevice physical)
     float priority = 1;
     VkQueueFamilyProperties families[16];
     uint32_t n = 16;
+    VkPhysicalDeviceFeatures features = { 0 };
     VkDeviceQueueCreateInfo queue = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
         .queueCount = 1,
@@ -329,6 +333,7 @@ static int open_device(struct gpu *g, VkPhysicalDevice physical)
         .pNext = &want,
         .queueCreateInfoCount = 1,
         .pQueueCreateInfos = &queue,
+        .pEnabledFeatures = &features,
         .ppEnabledExtensionNames = enable,
     };
     uint32_t bits = 0; /* of a timestamp */
@@ -365,6 +370,7 @@ static int open_device(struct gpu *g, VkPhysicalDevice physical)
                     g->size_control = true;
                 }
             }
+    features.shaderInt64 = features.robustBufferAccess = g->info.texel;
     VK(g, vkCreateDevice(physical, &info, NULL, &g->device));
     vkGetDeviceQueue(g->device, g->family, 0, &g->queue);
     VkPhysicalDeviceProperties plain;

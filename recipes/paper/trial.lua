@@ -11,7 +11,8 @@ local prompts = require "blocks.prompt_file"
 
 local trial = {}
 
-local DPO = { lr = 3e-5, beta = 0.1, nll = 0.02, pairs = 2 }
+-- Pairs are few, so DPO takes small batches of them: at its rate, steps are what moves the model.
+local DPO = { lr = 3e-5, batch = 8, beta = 0.1, nll = 0.02, pairs = 4 }
 local SFT = { lr = 1e-4 }
 
 local function open(one, name, options)
@@ -62,10 +63,10 @@ end
 
 local function method_of(opt, name)
   local rules = tain.rules(opt)
-  if name == "sft" then return tain.method.sft(rules), SFT.lr end
+  if name == "sft" then return tain.method.sft(rules), SFT.lr, opt.batch end
   rules.select, rules.top = nil, nil
   rules.pairs, rules.beta, rules.nll = DPO.pairs, DPO.beta, DPO.nll
-  return tain.method.dpo(rules), DPO.lr
+  return tain.method.dpo(rules), DPO.lr, DPO.batch
 end
 
 --- Trains a fresh copy of the model by a method, and looks at what has become of it.
@@ -74,16 +75,16 @@ end
 --- @return table made
 function trial.train(one, name)
   local opt, size = one.opt, one.size
-  local method, lr = method_of(opt, name:gsub("^c", ""))
+  local method, lr, batch = method_of(opt, name:gsub("^c", ""))
   local made = { name = name, model = tain.load(opt.model) }
   local run = open(one, name, { seed = one.seed, method = name, lr = lr, count = size.count, images = size.images,
-    epochs = size.epochs, batch = opt.batch, replay = name:find("^c") and size.replay or nil })
+    epochs = size.epochs, batch = batch, replay = name:find("^c") and size.replay or nil })
   local guard = tain.guard()
   guard:see((tain.summary(one.first.looks)))
 
   local result = tain.improve(made.model, run, {
     method = method, prompts = one.prompts, judged = one.judged, images = size.images, epochs = size.epochs,
-    batch = opt.batch, lr = lr, seed = one.seed, guidance = opt.guidance,
+    batch = batch, lr = lr, seed = one.seed, guidance = opt.guidance,
     replay = name:find("^c") and function(state) return tain.contains(size.replay, state.epoch) end or nil,
     start = function() return one.model end,
   })

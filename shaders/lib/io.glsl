@@ -5,9 +5,15 @@
 // is a push constant, in units of 4 bytes. IN4 and GET4 move four floats at a time, so their index
 // is that offset divided by four plus the texel; IN1 and GET1 move single floats.
 //
-// An output is a storage buffer. OUT4/OUT1 declare it; write name.at[i].
+// An output is a storage buffer. OUT4/OUT1 declare it; write SET4/SET1(name, i, on, v), which give texel or
+// number i the value v where `on`, or name.at[i] = v. On the CPU driver, which stores in a loop over the
+// lanes, SET4 takes a quarter less time: it moves eight bytes a turn, and needs no branch where `on` is false
+// and outside of control flow, because what is stored past the end of a buffer is dropped
+// (robustBufferAccess). So there IDLE(condition) lets invocations that have nothing to write go on; what they
+// read may be anything.
 
 #ifdef READ_TEXEL
+#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
 #define IN4(slot, name) layout(binding = slot, rgba32f) readonly uniform imageBuffer name
 #define IN1(slot, name) layout(binding = slot, r32f) readonly uniform imageBuffer name
 #define IN4U(slot, name) layout(binding = slot, rgba32ui) readonly uniform uimageBuffer name
@@ -16,6 +22,16 @@
 #define GET1(name, i) imageLoad(name, int(i)).x
 #define GET4U(name, i) imageLoad(name, int(i))
 #define GET1U(name, i) imageLoad(name, int(i)).x
+#define OUT4(slot, name) \
+    layout(binding = slot, std430) buffer Out_##name { vec4 at[]; } name; \
+    layout(binding = slot, std430) buffer Wide_##name { u64vec2 at[]; } wide_##name
+#define SET4(name, i, on, v) wide_##name.at[(on) ? (i) : 0x0fffffffu] = packed_(v)
+#define SET1(name, i, on, v) name.at[(on) ? (i) : 0x3fffffffu] = v
+#define IDLE(condition)
+u64vec2 packed_(vec4 v)
+{
+    return u64vec2(packUint2x32(floatBitsToUint(v.xy)), packUint2x32(floatBitsToUint(v.zw)));
+}
 #else
 #define IN4(slot, name) layout(binding = slot, std430) readonly buffer In_##name { vec4 at[]; } name
 #define IN1(slot, name) layout(binding = slot, std430) readonly buffer In_##name { float at[]; } name
@@ -25,9 +41,12 @@
 #define GET1(name, i) name.at[i]
 #define GET4U(name, i) name.at[i]
 #define GET1U(name, i) name.at[i]
+#define OUT4(slot, name) layout(binding = slot, std430) buffer Out_##name { vec4 at[]; } name
+#define SET4(name, i, on, v) if (on) name.at[i] = v
+#define SET1(name, i, on, v) if (on) name.at[i] = v
+#define IDLE(condition) if (condition) return
 #endif
 
-#define OUT4(slot, name) layout(binding = slot, std430) buffer Out_##name { vec4 at[]; } name
 #define OUT1(slot, name) layout(binding = slot, std430) buffer Out_##name { float at[]; } name
 #define OUT4U(slot, name) layout(binding = slot, std430) buffer Out_##name { uvec4 at[]; } name
 #define OUT1U(slot, name) layout(binding = slot, std430) buffer Out_##name { uint at[]; } name
@@ -38,6 +57,7 @@
 #define NUM vec4
 #define IN(slot, name) IN4(slot, name)
 #define OUT(slot, name) OUT4(slot, name)
+#define SET(name, i, on, v) SET4(name, i, on, v)
 #define GET(name, i) GET4(name, i)
 #define AT(offset) ((offset) >> 2)
 #endif
@@ -45,6 +65,7 @@
 #define NUM float
 #define IN(slot, name) IN1(slot, name)
 #define OUT(slot, name) OUT1(slot, name)
+#define SET(name, i, on, v) SET1(name, i, on, v)
 #define GET(name, i) GET1(name, i)
 #define AT(offset) (offset)
 #endif
