@@ -6,10 +6,21 @@
 
 /* ---- Codes and pixels ---- */
 
+/* How many images go through the codec together, of `images`: large ones one by one, since the codec holds
+ * hundreds of numbers for each pixel. */
+static int32_t at_once(const tain_model *m, int32_t images)
+{
+    enum { PIXELS = 1 << 18, MOST = 64 };
+    int64_t n = PIXELS / (m->j.config.codec.image * m->j.config.codec.image);
+
+    n = n < 1 ? 1 : n > MOST ? MOST : n;
+    return n < images ? (int32_t)n : images;
+}
+
 tain_status tain_model_decode(tain_model *model, const int32_t *codes, int32_t images, uint8_t *rgb)
 {
-    enum { AT_ONCE = 64 };
     int64_t S, N;
+    int32_t some;
     float *pixels;
     int status = 0;
 
@@ -18,11 +29,12 @@ tain_status tain_model_decode(tain_model *model, const int32_t *codes, int32_t i
     REQUIRE(images >= 0, "decode: %d images", images);
     S = model->j.config.codec.image;
     N = tain_model_image_codes(model);
-    pixels = base_alloc((size_t)(AT_ONCE * S * S * 3), sizeof(float));
+    some = at_once(model, images);
+    pixels = base_alloc((size_t)(some * S * S * 3), sizeof(float));
     if (!pixels)
         return TAIN_ENOMEM;
-    for (int32_t i = 0; i < images && !status; i += AT_ONCE) {
-        int64_t n = images - i < AT_ONCE ? images - i : AT_ONCE, count = n * S * S * 3;
+    for (int32_t i = 0; i < images && !status; i += some) {
+        int64_t n = images - i < some ? images - i : some, count = n * S * S * 3;
         tain_device *d = model->j.weights.device;
         bool grad = d->grad;
         tain_tensor *t;
@@ -44,8 +56,8 @@ tain_status tain_model_decode(tain_model *model, const int32_t *codes, int32_t i
 tain_status tain_model_encode(tain_model *model, const uint8_t *rgb, int32_t images, int32_t width, int32_t height,
                               int32_t *codes)
 {
-    enum { AT_ONCE = 64 };
     int64_t S, N;
+    int32_t some;
     float *pixels;
     int status;
 
@@ -55,11 +67,12 @@ tain_status tain_model_encode(tain_model *model, const uint8_t *rgb, int32_t ima
         return status;
     S = model->j.config.codec.image;
     N = tain_model_image_codes(model);
-    pixels = base_alloc((size_t)(AT_ONCE * S * S * 3), sizeof(float));
+    some = at_once(model, images);
+    pixels = base_alloc((size_t)(some * S * S * 3), sizeof(float));
     if (!pixels)
         return TAIN_ENOMEM;
-    for (int32_t i = 0; i < images && !status; i += AT_ONCE) {
-        int64_t n = images - i < AT_ONCE ? images - i : AT_ONCE;
+    for (int32_t i = 0; i < images && !status; i += some) {
+        int64_t n = images - i < some ? images - i : some;
         tain_device *d = model->j.weights.device;
         tain_tensor *x = NULL, *z = NULL, *best = NULL;
         bool grad = d->grad;
