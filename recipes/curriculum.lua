@@ -17,7 +17,8 @@ local opt = tain.options(tain.shared("training rules run", {
   lr     = { "number", optional = true, min = 0, help = "default 1e-4 for sft, 3e-5 for dpo" },
   beta   = { "number", default = 0.1, min = 1e-9, help = "of dpo" },
   nll    = { "number", default = 0.02, min = 0, help = "of dpo" },
-  pairs  = { "integer", default = 2, min = 1, help = "of dpo, a prompt" },
+  pairs  = { "integer", default = 4, min = 1, help = "of dpo, a prompt" },
+  batch  = { "integer", optional = true, min = 1, help = "a step; default 64 images for sft, 8 pairs for dpo" },
 }))
 
 local function policy(state)   -- epoch, pool, replays, acceptance()
@@ -43,7 +44,7 @@ watch:round(0)
 
 local result = tain.improve(model, run, {
   method = method, prompts = tain.jsonl(opt.prompts, { "prompt" }), replay = policy, watch = watch,
-  images = opt.images, epochs = opt.epochs, batch = opt.batch, every = opt.every,
+  images = opt.images, epochs = opt.epochs, batch = opt.batch or (opt.method == "sft" and 64 or 8), every = opt.every,
   lr = opt.lr or (opt.method == "sft" and 1e-4 or 3e-5), seed = opt.seed, guidance = opt.guidance,
   start = function() return tain.load(opt.model) end,
 })

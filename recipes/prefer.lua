@@ -10,7 +10,8 @@ local tain = require("tain").api "1"
 local opt = tain.options(tain.shared("training rules run", {
   lr     = { "number", default = 3e-5, min = 0, help = "learning rate" },
   anchor = { "number", default = 1, min = 0, help = "weight of staying likely at all" },
-  pairs  = { "integer", default = 2, min = 1, help = "pairs a prompt, surest against surest" },
+  pairs  = { "integer", default = 4, min = 1, help = "pairs a prompt, surest against surest" },
+  batch  = { "integer", default = 8, min = 1, help = "pairs a step: few, for pairs are few" },
 }))
 
 -- chosen and rejected: log-probability a code, [batch]; surer: difference of scores, [batch].
