@@ -399,7 +399,7 @@ int runlog_sync(struct runlog *log);
 
 /* Reads the line at *at, which is 0 for the first, and moves *at to the next. Returns 1, 0 after
  * the last line, or a negative status. The line, without its newline, is borrowed until the next
- * call with this log. */
+ * call with this log. Its checksum is right, so it is what was written; it is not parsed. */
 int runlog_next(struct runlog *log, int64_t *at, const char **line, size_t *count);
 
 #endif

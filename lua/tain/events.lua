@@ -57,7 +57,10 @@ end
 --- @param index integer
 --- @return table
 function Events:get(index)
-  return (json.decode("{" .. self.lines[index] .. "}"))
+  -- A checksum that is right says that the line is as it was written, not that it is JSON.
+  local event, problem = json.decode("{" .. self.lines[index] .. "}")
+  if not event then check.raise("run: event %d of %s is damaged: %s", index, self.path, problem) end
+  return event
 end
 
 --- How an event is written: its members sorted by name, so equal events are equal bytes.

@@ -15,7 +15,8 @@ static void try_bytes(const uint8_t *bytes, size_t count)
     while (log && (more = runlog_next(log, &at, &line, &n)) > 0) {
         struct json *root = json_parse("line", line, n);
 
-        CHECK(root);
+        if (!root) /* a checksum can be right by chance; who reads the event refuses it */
+            refused();
         json_free(root);
         lines++;
     }

@@ -226,3 +226,17 @@ do
 end
 
 os.execute("rm -r " .. top)
+
+-- A line whose checksum is right but which is no JSON, as nobody writes it, is refused when it is read.
+do
+  local events = require "tain.events"
+  local crc32c = require("tain.tensorboard").crc32c
+  local path, text = os.tmpname(), '{"seq":1,"kind":"step",2'
+  local file = assert(io.open(path, "w"))
+  file:write(text, (',"crc":"%08x"}\n'):format(crc32c(text)))
+  file:close()
+  local log = events.open(path, false)
+  t.fails(log.get, "event 1 of " .. path .. " is damaged: byte ", log, 1)
+  log:close()
+  os.remove(path)
+end
