@@ -16,7 +16,7 @@ local opt = tain.options(tain.shared("training rules run", {
   when   = { "number", optional = true, min = 0, max = 1, help = "or: at this acceptance" },
   lr     = { "number", optional = true, min = 0, help = "default 1e-4 for sft, 3e-5 for dpo" },
   beta   = { "number", default = 0.1, min = 1e-9, help = "of dpo" },
-  nll    = { "number", default = 0.02, min = 0, help = "of dpo" },
+  nll    = { "number", default = 0.2, min = 0, help = "of dpo" },
   pairs  = { "integer", default = 4, min = 1, help = "of dpo, a prompt" },
   batch  = { "integer", optional = true, min = 1, help = "a step; default 64 images for sft, 8 pairs for dpo" },
 }))

@@ -12,7 +12,7 @@ local opt = tain.options(tain.shared("training rules run", {
   lr    = { "number", default = 3e-5, min = 0, help = "learning rate" },
   loss  = { "choice", choices = tain.loss.names(), default = "sigmoid" },
   beta  = { "number", optional = true, min = 1e-9, help = "less: farther from the start (0.1)" },
-  nll   = { "number", default = 0.02, min = 0, help = "weight of the chosen image's likelihood" },
+  nll   = { "number", default = 0.2, min = 0, help = "weight of the chosen image's likelihood" },
   pairs = { "integer", default = 4, min = 1, help = "pairs a prompt, surest against surest" },
   batch = { "integer", default = 8, min = 1, help = "pairs a step: few, for pairs are few" },
 }))
