@@ -168,7 +168,7 @@ static void describe(VkPhysicalDevice physical, struct gpu_info *info)
     info->texel = p.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
     if (read)
         info->texel = !strcmp(read, "texel");
-    info->texel &= features.shaderInt64 && features.robustBufferAccess; /* shaders/lib/store.glsl */
+    info->texel &= features.shaderInt64 && features.robustBufferAccess; /* SET4 of shaders/lib/io.glsl */
     info->unified = p.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU ||
                     p.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU;
     for (uint32_t i = 0; i < memory.memoryHeapCount; i++)
