@@ -6,15 +6,16 @@
 
 /* ---- Codes and pixels ---- */
 
-/* How many images go through the codec together, of `images`: large ones one by one, since the codec holds
- * hundreds of numbers for each pixel. */
-static int32_t at_once(const tain_model *m, int32_t images)
+/* Room on the host for the pixels of as many images as go through the codec together, *some of `images`: large
+ * ones one by one, since the codec holds hundreds of numbers for each pixel. The caller's; NULL on failure. */
+static float *room(const tain_model *m, int32_t images, int32_t *some)
 {
     enum { PIXELS = 1 << 18, MOST = 64 };
-    int64_t n = PIXELS / (m->j.config.codec.image * m->j.config.codec.image);
+    int64_t area = m->j.config.codec.image * m->j.config.codec.image, n = PIXELS / area;
 
     n = n < 1 ? 1 : n > MOST ? MOST : n;
-    return n < images ? (int32_t)n : images;
+    *some = n < images ? (int32_t)n : images;
+    return base_alloc((size_t)(*some * area * 3), sizeof(float));
 }
 
 tain_status tain_model_decode(tain_model *model, const int32_t *codes, int32_t images, uint8_t *rgb)
@@ -29,9 +30,7 @@ tain_status tain_model_decode(tain_model *model, const int32_t *codes, int32_t i
     REQUIRE(images >= 0, "decode: %d images", images);
     S = model->j.config.codec.image;
     N = tain_model_image_codes(model);
-    some = at_once(model, images);
-    pixels = base_alloc((size_t)(some * S * S * 3), sizeof(float));
-    if (!pixels)
+    if (!(pixels = room(model, images, &some)))
         return TAIN_ENOMEM;
     for (int32_t i = 0; i < images && !status; i += some) {
         int64_t n = images - i < some ? images - i : some, count = n * S * S * 3;
@@ -67,9 +66,7 @@ tain_status tain_model_encode(tain_model *model, const uint8_t *rgb, int32_t ima
         return status;
     S = model->j.config.codec.image;
     N = tain_model_image_codes(model);
-    some = at_once(model, images);
-    pixels = base_alloc((size_t)(some * S * S * 3), sizeof(float));
-    if (!pixels)
+    if (!(pixels = room(model, images, &some)))
         return TAIN_ENOMEM;
     for (int32_t i = 0; i < images && !status; i += some) {
         int64_t n = images - i < some ? images - i : some;
