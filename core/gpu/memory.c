@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { ALIGN = 256 };
 #define BLOCK_BYTES (128ull << 20) /* the smallest range that a driver in use lets us bind */
@@ -141,6 +142,17 @@ static int trim(struct gpu *g)
     return count;
 }
 
+/* The rows that a kernel of the CPU driver reads in turn lie on hundreds of pages, more than a processor remembers
+ * the addresses of: larger pages are asked for. If the system has none, nothing is lost. */
+static void large_pages(void *at, uint64_t bytes)
+{
+    const uintptr_t size = 2u << 20;
+    uintptr_t from = ((uintptr_t)at + size - 1) / size * size, to = ((uintptr_t)at + bytes) / size * size;
+
+    if (to > from)
+        madvise((void *)from, to - from, MADV_HUGEPAGE);
+}
+
 static struct gpu_block *block_try(struct gpu *g, uint64_t bytes)
 {
     struct gpu_block *b;
@@ -200,6 +212,8 @@ static struct gpu_block *block_try(struct gpu *g, uint64_t bytes)
         if (result)
             goto refused;
         b->mapped = mapped;
+        if (g->info.texel)
+            large_pages(mapped, bytes);
     }
 counted:
     b->nodes = base_alloc(1, sizeof(struct node));
