@@ -38,6 +38,7 @@ layout(push_constant) uniform Push {
     uint s_at;
 #endif
     uint M, N, K, a_pitch, b_pitch, c_pitch, a_batch, b_batch, c_batch;
+    uint bands; // of columns: a grid's z counts them, and batches
 } p;
 
 #ifdef V4
@@ -102,7 +103,8 @@ vec4 b_four(uint i)
 void main()
 {
     uint lane = gl_SubgroupInvocationID;
-    uint m0 = gl_WorkGroupID.y * TM, n0 = gl_WorkGroupID.x * 4 * LANES, batch = gl_WorkGroupID.z;
+    uint batch = gl_WorkGroupID.z / p.bands, band = gl_WorkGroupID.z - batch * p.bands;
+    uint m0 = gl_WorkGroupID.y * TM, n0 = (band * gl_NumWorkGroups.x + gl_WorkGroupID.x) * 4 * LANES;
     uint column = n0 + 4 * lane;
     vec4 acc[TM];
     uint a_from[NA], b_from[4];

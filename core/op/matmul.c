@@ -93,6 +93,18 @@ static int dispatch_few(const struct gemm *g)
 
 /* ---- Many rows ---- */
 
+/* Into how many bands of columns a product is cut, one done after the other: what all rows of tiles read of B
+ * again and again then stays in a processor's second cache. A tile reads `bytes` of B. */
+static int64_t bands_of(int64_t columns, int64_t bytes)
+{
+    enum { SECOND_CACHE = 1 << 20 };
+    int64_t across = columns;
+
+    while (across > 2 && (across * bytes > SECOND_CACHE || columns % across))
+        across--;
+    return columns % across ? 1 : columns / across;
+}
+
 static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t k, int64_t K, int64_t z, int64_t batch,
                     bool first, bool last)
 {
@@ -103,7 +115,7 @@ static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t
     bool texel = gpu_info(d->gpu)->texel, low = !texel && lanes >= 64;
     uint32_t tm = M <= 8 ? 8 : M <= 16 || low || columns * ((M + 31) / 32) * batch < 16 ? 16 : 32;
     /* More rows a column of B pay where little is stored for much that is added. */
-    if (texel && g->ta && K >= 512 && columns * (M / 64) * batch >= 4)
+    if (texel && K >= 512 && columns * (M / 64) * batch >= 4)
         tm = 64;
     uint32_t steps = (uint32_t)((K + 3) / 4);
     /* On CPUs 32 rows times four k are as much code as the instruction cache holds. */
@@ -115,10 +127,11 @@ static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t
     while (steps % unroll)
         unroll /= 2;
     uint32_t constants[7] = { tm, g->ta, g->tb, unroll, g->add || !first, last && g->bias, last ? g->activation : 0 };
-    struct { uint32_t M, N, K, a_pitch, b_pitch, c_pitch, a_batch, b_batch, c_batch; } p = {
+    uint32_t bands = batch > 1 ? 1 : (uint32_t)bands_of(columns, 4 * lanes * K * (blocks ? 1 : (int64_t)type_bytes(g->b->type)));
+    struct { uint32_t M, N, K, a_pitch, b_pitch, c_pitch, a_batch, b_batch, c_batch, bands; } p = {
         (uint32_t)M, (uint32_t)g->N, (uint32_t)K, (uint32_t)g->a_pitch,
         (uint32_t)(blocks ? blocks_pitch(g->b) : g->b_pitch), (uint32_t)g->c_pitch, (uint32_t)g->a_batch,
-        (uint32_t)g->b_batch, (uint32_t)g->c_batch,
+        (uint32_t)g->b_batch, (uint32_t)g->c_batch, bands,
     };
     struct gpu_bind binds[5] = { tensor_bind(g->a, GPU_READ), tensor_bind(g->b, GPU_READ),
                                  tensor_bind(g->bias ? g->bias : g->a, GPU_READ), tensor_bind(g->c, GPU_READ_WRITE) };
@@ -142,37 +155,28 @@ static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t
     }
     return gpu_dispatch(d->gpu,
                         op_pipeline(d, 0, constants, 7, "matmul.%s.b_%s", v4 ? "v4" : "v1", type_name(g->b->type)),
-                        binds, blocks ? 5 : 4, &p, sizeof(p), (uint32_t)columns, (uint32_t)((M + tm - 1) / tm), (uint32_t)batch,
+                        binds, blocks ? 5 : 4, &p, sizeof(p), (uint32_t)columns / bands, (uint32_t)((M + tm - 1) / tm),
+                        (uint32_t)batch * bands,
                         2.0 * (double)M * (double)g->N * (double)K * (double)batch);
 }
 
 /* ---- Rows that lie too evenly ---- */
 
-/* The many rows that a tile reads along at once push each other out of a CPU's first cache when they
- * begin a power of two apart: its sets are chosen by the middle bits of an address. A copy whose rows lie
- * a cache line further apart costs a hundredth of a large product, which then takes three quarters of the
- * time. Where a tile reads across rows (ta, or not tb) nothing is gained. */
-enum { EVEN = 1024, LINE = 64, WORTH_COPYING = 256, MOST = 1 << 26 };
+/* A copy costs a hundredth of a large product, which then takes three quarters of the time. Where a tile
+ * reads across rows (ta, or not tb) nothing is gained. */
+enum { WORTH_COPYING = 256 };
 
 /* Such a copy in *t and *pitch, which is the caller's: in *copy, or NULL if none is called for. */
 static int spread(tain_tensor **t, int64_t *pitch, int64_t rows, int64_t columns, int64_t uses, tain_tensor **copy)
 {
-    tain_tensor *from = *t;
-    int64_t unit = type_blocks(from->type) ? 0 : (int64_t)type_bytes(from->type), wide;
-
     *copy = NULL;
-    if (!unit || *pitch * unit % EVEN || rows < WORTH_COPYING / 4 || uses < WORTH_COPYING ||
-        rows * columns > MOST)
+    if (!op_even((*t)->type, *pitch) || rows < WORTH_COPYING / 4 || uses < WORTH_COPYING || rows * columns > OP_SPREAD_MOST)
         return 0;
-    wide = (columns * unit + EVEN - 1) / EVEN * EVEN + LINE;
-    *copy = tensor_new(from->device, from->type, 2, (int64_t[]){ rows, wide / unit });
+    *copy = op_spread(*t, (*t)->offset, *pitch, rows, columns);
     if (!*copy)
         return tain_error_status();
-    if (gpu_copy_rows(from->device->gpu, &from->storage->range, (uint64_t)(from->offset * unit), (uint64_t)(*pitch * unit),
-                      &(*copy)->storage->range, 0, (uint64_t)wide, (uint64_t)(columns * unit), (uint64_t)rows))
-        return tain_error_status();
     *t = *copy;
-    *pitch = wide / unit;
+    *pitch = (*copy)->stride[0];
     return 0;
 }
 

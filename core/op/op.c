@@ -157,3 +157,25 @@ int op_dispatch(tain_device *d, struct gpu_pipeline *p, tain_tensor *const *t, i
         binds[i] = tensor_bind(t[i], writes >> i & 1 ? GPU_READ_WRITE : GPU_READ);
     return gpu_dispatch(d->gpu, p, binds, count, params, bytes, (uint32_t)x, (uint32_t)y, (uint32_t)z, work);
 }
+
+/* ---- Rows that lie too evenly ---- */
+
+enum { EVEN = 1024, LINE = 64 };
+
+bool op_even(tain_type type, int64_t pitch)
+{
+    return !type_blocks(type) && pitch * (int64_t)type_bytes(type) % EVEN == 0;
+}
+
+tain_tensor *op_spread(tain_tensor *from, int64_t offset, int64_t pitch, int64_t rows, int64_t columns)
+{
+    int64_t unit = (int64_t)type_bytes(from->type), wide = (columns * unit + EVEN - 1) / EVEN * EVEN + LINE;
+    tain_tensor *copy = tensor_new(from->device, from->type, 2, (int64_t[]){ rows, wide / unit });
+
+    if (copy && gpu_copy_rows(from->device->gpu, &from->storage->range, (uint64_t)(offset * unit), (uint64_t)(pitch * unit),
+                              &copy->storage->range, 0, (uint64_t)wide, (uint64_t)(columns * unit), (uint64_t)rows)) {
+        tensor_unref(copy);
+        return NULL;
+    }
+    return copy;
+}

@@ -57,6 +57,13 @@ void op_rows(int64_t rows, uint32_t width, uint32_t lanes, int64_t *x, int64_t *
 /* to[i] = (add: to[i] +) the sum over k < count of part[start + k * pitch + i]; to is contiguous. */
 int op_fold(tain_tensor *part, int64_t start, int64_t count, int64_t pitch, tain_tensor *to, bool add);
 
+/* The many rows that a kernel reads along at once push each other out of a CPU's first caches when they begin a
+ * power of two apart: a cache's sets are chosen by the middle bits of an address. op_even: whether rows of this
+ * pitch do so; op_spread: a copy [rows, columns] whose rows begin a cache line more apart (its stride[0]). */
+enum { OP_SPREAD_MOST = 1 << 26 };
+bool op_even(tain_type type, int64_t pitch);
+tain_tensor *op_spread(tain_tensor *from, int64_t offset, int64_t pitch, int64_t rows, int64_t columns);
+
 /* A gradient target that is contiguous for sure. What open returns is borrowed; close hands over
  * what was written elsewhere because the target itself has gaps, and passes the status on. */
 struct op_grad {
