@@ -1,12 +1,14 @@
 // attention: y = softmax(q k^T scale + mask) v without ever storing the scores.
 //
-//   FORWARD  a lane owns a query: its q, its sum of v, its running maximum and sum of exponentials.
-//   DQ       a lane owns a query: p = exp(s - lse), ds = p (dy.v - delta), dq += ds k.
+//   FORWARD  a lane owns queries: their q, sums of v, running maxima and sums of exponentials.
+//   DQ       a lane owns queries: p = exp(s - lse), ds = p (dy.v - delta), dq += ds k.
 //            delta = dy.y is left for DKV.
-//   DKV      a lane owns a key: dv += p dy, dk += ds q.
+//   DKV      a lane owns keys: dv += p dy, dk += ds q.
 //
 // The rows that all lanes need (keys and values; in DKV queries and dy) are fetched by the lanes
-// together, one texel each, and handed round by shuffles with constant lane numbers.
+// together, one texel each, and handed round by shuffles with constant lane numbers. Fetching and handing
+// round cost as much as the arithmetic for one row a lane, so where there are rows enough a lane owns OWN
+// of them, LANES apart.
 //
 // That is for CPUs, where registers are memory. On GPUs, PARTS neighbouring lanes own a row between
 // them, every PARTS-th texel each; they read what they need themselves and add up their products.
@@ -37,6 +39,7 @@ layout(constant_id = 4) const uint ADD = 0;   // bit 0 to the first output, bit 
 layout(constant_id = 5) const uint LSE = 0;   // FORWARD: keep log sum exp
 layout(constant_id = 6) const uint STEP = 4;  // rows handled in one turn of the loop
 layout(constant_id = 7) const uint PARTS = 1; // lanes that own a row together
+layout(constant_id = 8) const uint OWN = 1;   // rows of a lane
 #include "lib/cached.glsl"
 
 // Strides in texels: of a token, of a head, of a batch row.
@@ -80,6 +83,8 @@ const uint W = SIZE / 4 / PARTS;                                            // f
 const uint KW = W / FOURS;                                                  // texels of them
 const uint LOADS = PARTS > 1 ? STEP * KW : (STEP * KW + LANES - 1) / LANES; // that bring STEP rows
 const uint HELD = LOADS * FOURS;                                            // what they bring
+const uint OURS = OWN * W;                                                  // fours of a lane's own rows
+const uint SCORES = OWN * STEP;                                             // of those with STEP rows
 
 // Four c of this lane's in row r of those fetched.
 #define TEXEL(rows, r, c) \
@@ -105,13 +110,31 @@ float join(vec4 v)
     return s;
 }
 
-float dot_row(vec4 a[W], vec4 rows[HELD], uint r)
-{
-    vec4 s = vec4(0);
-    [[unroll]] for (uint c = 0; c < W; c++)
-        s += a[c] * TEXEL(rows, r, c);
-    return join(s);
-}
+// d[o] = the product of this lane's row o with row r of those fetched. (Macros, since GLSL hands no array on whose
+// size is a specialization constant.)
+#define DOT_ROW(d, own, rows, r) \
+    { \
+        vec4 s[OWN]; \
+        [[unroll]] for (uint o = 0; o < OWN; o++) \
+            s[o] = vec4(0); \
+        [[unroll]] for (uint c = 0; c < W; c++) { \
+            vec4 t = TEXEL(rows, r, c); \
+            [[unroll]] for (uint o = 0; o < OWN; o++) \
+                s[o] += own[o * W + c] * t; \
+        } \
+        [[unroll]] for (uint o = 0; o < OWN; o++) \
+            d[o] = join(s[o]); \
+    }
+
+// sum += weights (of this lane's row o for row r at [o * STEP + r]) times the rows fetched. Columns outermost: each
+// is in a register once for all rows.
+#define ADD_ROWS(sum, weights, rows) \
+    [[unroll]] for (uint c = 0; c < W; c++) \
+        [[unroll]] for (uint r = 0; r < STEP; r++) { \
+            vec4 t = TEXEL(rows, r, c); \
+            [[unroll]] for (uint o = 0; o < OWN; o++) \
+                sum[o * W + c] += weights[o * STEP + r] * t; \
+        }
 
 // The mask of a query: how far it sees, and its segment.
 struct Rule {
@@ -143,38 +166,45 @@ int segment_of(uint b, uint j)
 #ifndef DKV
 void main()
 {
-    uint own = gl_SubgroupInvocationID / PARTS, part = gl_SubgroupInvocationID % PARTS;
+    uint lane = gl_SubgroupInvocationID, part = lane % PARTS;
     uint bh = gl_WorkGroupID.y + 32768 * gl_WorkGroupID.z;
-    uint b = bh / p.heads, h = bh % p.heads, i0 = gl_WorkGroupID.x * ROWS;
+    uint b = bh / p.heads, h = bh % p.heads, i0 = gl_WorkGroupID.x * ROWS * OWN;
     uint batches = p.group >> 16, group = p.group & 0xffffu;
     if (b >= batches)
         return;
-    uint i = min(i0 + own, p.queries - 1);
-    uint q_row = (p.q_at >> 2) + b * p.q_b + h * p.q_h + i * p.q_t;
     uint k_base = (p.k_at >> 2) + b * p.k_b + h / group * p.k_h;
     uint v_base = (p.v_at >> 2) + b * p.k_b + h / group * p.k_h;
-    Rule mine = rule_of(b, i, batches);
-    uint end = (RULES & 1u) != 0u ? min(p.keys, min(i0 + ROWS, p.queries) + p.past) : p.keys;
-    vec4 qr[W];
-    [[unroll]] for (uint c = 0; c < W; c++)
-        qr[c] = GET4(q, q_row + four(c, part));
+    uint end = (RULES & 1u) != 0u ? min(p.keys, min(i0 + ROWS * OWN, p.queries) + p.past) : p.keys;
+    Rule rules[OWN];
+    vec4 qr[OURS], sum[OURS];
 #ifdef FORWARD
-    vec4 sum[W];
-    float most = -3.0e38, total = 0.0;
-    [[unroll]] for (uint c = 0; c < W; c++)
-        sum[c] = vec4(0);
+    float most[OWN], total[OWN];
 #else
-    uint y_row = b * p.y_b + h * p.y_h + i * p.y_t;
-    vec4 g[W], sum[W];
-    vec4 d4 = vec4(0);
-    [[unroll]] for (uint c = 0; c < W; c++) {
-        g[c] = GET4(dy, (p.dy_at >> 2) + y_row + c * PARTS + part);
-        d4 += g[c] * GET4(y, (p.y_at >> 2) + y_row + c * PARTS + part);
-        sum[c] = vec4(0);
-    }
-    float delta = join(d4);
-    float base = stat.at[p.stat_at + bh * p.queries + i];
+    vec4 g[OURS];
+    float delta[OWN], base[OWN];
 #endif
+    [[unroll]] for (uint o = 0; o < OWN; o++) {
+        uint i = min(i0 + o * ROWS + lane / PARTS, p.queries - 1);
+        uint q_row = (p.q_at >> 2) + b * p.q_b + h * p.q_h + i * p.q_t;
+        rules[o] = rule_of(b, i, batches);
+        [[unroll]] for (uint c = 0; c < W; c++) {
+            qr[o * W + c] = GET4(q, q_row + four(c, part));
+            sum[o * W + c] = vec4(0);
+        }
+#ifdef FORWARD
+        most[o] = -3.0e38;
+        total[o] = 0.0;
+#else
+        uint y_row = b * p.y_b + h * p.y_h + i * p.y_t;
+        vec4 d4 = vec4(0);
+        [[unroll]] for (uint c = 0; c < W; c++) {
+            g[o * W + c] = GET4(dy, (p.dy_at >> 2) + y_row + c * PARTS + part);
+            d4 += g[o * W + c] * GET4(y, (p.y_at >> 2) + y_row + c * PARTS + part);
+        }
+        delta[o] = join(d4);
+        base[o] = stat.at[p.stat_at + bh * p.queries + i];
+#endif
+    }
     for (uint j0 = 0; j0 < end; j0 += STEP) {
         vec4 kr[HELD], vr[HELD];
         [[unroll]] for (uint n = 0; n < LOADS; n++) {
@@ -182,73 +212,91 @@ void main()
             GET_CACHED(kr, n * FOURS, k, k_base + row)
             GET_CACHED(vr, n * FOURS, v, v_base + row)
         }
-        float s[STEP];
+        int segments = segment_of(b, min(j0 + lane % STEP, p.keys - 1));
+        float e[SCORES]; // scores, then their exponentials; in DQ the scores' gradients
         [[unroll]] for (uint r = 0; r < STEP; r++) {
-            bool see = sees(mine, j0 + r, segment_of(b, min(j0 + r, p.keys - 1))) && j0 + r < p.keys;
-            float d = dot_row(qr, kr, r) * p.scale; // by all lanes: it shuffles
-            s[r] = see ? d : -3.0e38;
+            float d[OWN];
+            DOT_ROW(d, qr, kr, r)
+            int segment = RULES < 2 ? 0 : subgroupShuffle(segments, r);
+            [[unroll]] for (uint o = 0; o < OWN; o++)
+                e[o * STEP + r] = sees(rules[o], j0 + r, segment) && j0 + r < p.keys ? d[o] * p.scale : -3.0e38;
         }
 #ifdef FORWARD
-        float top = most;
-        [[unroll]] for (uint r = 0; r < STEP; r++)
-            top = max(top, s[r]);
-        float fade = exp(most - top);
-        most = top;
-        total *= fade;
-        [[unroll]] for (uint c = 0; c < W; c++)
-            sum[c] *= fade;
-        [[unroll]] for (uint r = 0; r < STEP; r++) {
-            float e = s[r] > -2.9e38 ? exp(s[r] - top) : 0.0;
-            total += e;
+        [[unroll]] for (uint o = 0; o < OWN; o++) {
+            float top = most[o];
+            [[unroll]] for (uint r = 0; r < STEP; r++)
+                top = max(top, e[o * STEP + r]);
+            float fade = exp(most[o] - top);
+            most[o] = top;
+            total[o] *= fade;
             [[unroll]] for (uint c = 0; c < W; c++)
-                sum[c] += e * TEXEL(vr, r, c);
+                sum[o * W + c] *= fade;
+            [[unroll]] for (uint r = 0; r < STEP; r++) {
+                float s = e[o * STEP + r];
+                e[o * STEP + r] = s > -2.9e38 ? exp(s - top) : 0.0;
+                total[o] += e[o * STEP + r];
+            }
         }
+        ADD_ROWS(sum, e, vr)
 #else
         [[unroll]] for (uint r = 0; r < STEP; r++) {
-            float e = s[r] > -2.9e38 ? exp(s[r] - base) : 0.0;
-            float ds = e * (dot_row(g, vr, r) - delta) * p.scale;
-            [[unroll]] for (uint c = 0; c < W; c++)
-                sum[c] += ds * TEXEL(kr, r, c);
+            float d[OWN];
+            DOT_ROW(d, g, vr, r)
+            [[unroll]] for (uint o = 0; o < OWN; o++) {
+                float s = e[o * STEP + r];
+                e[o * STEP + r] = (s > -2.9e38 ? exp(s - base[o]) : 0.0) * (d[o] - delta[o]) * p.scale;
+            }
         }
+        ADD_ROWS(sum, e, kr)
 #endif
     }
-    bool on = i0 + own < p.queries;
-    IDLE(!on);
+    IDLE(i0 + lane / PARTS >= p.queries);
+    [[unroll]] for (uint o = 0; o < OWN; o++) {
+        uint i = i0 + o * ROWS + lane / PARTS;
+        bool on = i < p.queries;
 #ifdef FORWARD
-    float factor = total > 0.0 ? 1.0 / total : 0.0; // a query that sees nothing gives 0
-    uint at = (p.y_at >> 2) + b * p.y_b + h * p.y_h + i * p.y_t;
-    [[unroll]] for (uint c = 0; c < W; c++)
-        SET4(y, at + four(c, part), on, sum[c] * factor);
-    if (LSE != 0 && part == 0 && on)
-        lse.at[p.lse_at + bh * p.queries + i] = most + log(max(total, 1e-37));
+        float factor = total[o] > 0.0 ? 1.0 / total[o] : 0.0; // a query that sees nothing gives 0
+        uint at = (p.y_at >> 2) + b * p.y_b + h * p.y_h + i * p.y_t;
+        [[unroll]] for (uint c = 0; c < W; c++)
+            SET4(y, at + four(c, part), on, sum[o * W + c] * factor);
+        if (LSE != 0 && part == 0 && on)
+            lse.at[p.lse_at + bh * p.queries + i] = most[o] + log(max(total[o], 1e-37));
 #else
-    uint at = (p.dq_at >> 2) + b * p.d_b + h * p.d_h + i * p.d_t + part;
-    [[unroll]] for (uint c = 0; c < W; c++)
-        SET4(dq, at + c * PARTS, on, (ADD & 1u) != 0u ? dq.at[at + c * PARTS] + sum[c] : sum[c]);
-    if (part == 0 && on)
-        stat.at[p.stat_at + (batches * p.heads + bh) * p.queries + i] = delta;
+        uint at = (p.dq_at >> 2) + b * p.d_b + h * p.d_h + i * p.d_t + part;
+        [[unroll]] for (uint c = 0; c < W; c++) {
+            vec4 v = sum[o * W + c];
+            if ((ADD & 1u) != 0u && on)
+                v += dq.at[at + c * PARTS];
+            SET4(dq, at + c * PARTS, on, v);
+        }
+        if (part == 0 && on)
+            stat.at[p.stat_at + (batches * p.heads + bh) * p.queries + i] = delta[o];
 #endif
+    }
 }
 
 #else
 
 void main()
 {
-    uint own = gl_SubgroupInvocationID / PARTS, part = gl_SubgroupInvocationID % PARTS;
+    uint lane = gl_SubgroupInvocationID, part = lane % PARTS;
     uint batches = p.group >> 16, group = p.group & 0xffffu, kv_heads = p.heads / group;
     uint bh = gl_WorkGroupID.y + 32768 * gl_WorkGroupID.z;
-    uint b = bh / kv_heads, hk = bh % kv_heads, j0 = gl_WorkGroupID.x * ROWS;
+    uint b = bh / kv_heads, hk = bh % kv_heads, j0 = gl_WorkGroupID.x * ROWS * OWN;
     if (b >= batches)
         return;
-    uint j = min(j0 + own, p.keys - 1);
-    uint k_row = b * p.k_b + hk * p.k_h + j * p.k_t;
-    int segment = segment_of(b, j);
-    vec4 kk[W], vv[W], dks[W], dvs[W];
-    [[unroll]] for (uint c = 0; c < W; c++) {
-        kk[c] = GET4(k, (p.k_at >> 2) + k_row + c * PARTS + part);
-        vv[c] = GET4(v, (p.v_at >> 2) + k_row + c * PARTS + part);
-        dks[c] = vec4(0);
-        dvs[c] = vec4(0);
+    int segments[OWN];
+    vec4 kk[OURS], vv[OURS], dks[OURS], dvs[OURS];
+    [[unroll]] for (uint o = 0; o < OWN; o++) {
+        uint j = min(j0 + o * ROWS + lane / PARTS, p.keys - 1);
+        uint k_row = b * p.k_b + hk * p.k_h + j * p.k_t + part;
+        segments[o] = segment_of(b, j);
+        [[unroll]] for (uint c = 0; c < W; c++) {
+            kk[o * W + c] = GET4(k, (p.k_at >> 2) + k_row + c * PARTS);
+            vv[o * W + c] = GET4(v, (p.v_at >> 2) + k_row + c * PARTS);
+            dks[o * W + c] = vec4(0);
+            dvs[o * W + c] = vec4(0);
+        }
     }
     // Under the causal rule the first query that sees any of these keys is known.
     uint first = (RULES & 1u) != 0u && j0 > p.past ? (j0 - p.past) / STEP * STEP : 0;
@@ -264,26 +312,43 @@ void main()
                 qr[m] = GET4(q, q_base + i * p.q_t + t);
                 gr[m] = GET4(dy, y_base + i * p.y_t + t);
             }
+            // What is known of a query: a lane each.
+            uint own = min(i0 + lane % STEP, p.queries - 1);
+            float base = GET1(stat, s_base + own), delta = GET1(stat, d_base + own);
+            Rule rule = rule_of(b, own, batches);
+            float e[SCORES], ds[SCORES];
             [[unroll]] for (uint r = 0; r < STEP; r++) {
-                uint i = min(i0 + r, p.queries - 1);
-                bool see = sees(rule_of(b, i, batches), j, segment) && i0 + r < p.queries;
-                float d = dot_row(kk, qr, r) * p.scale;
-                float e = see ? exp(d - GET1(stat, s_base + i)) : 0.0;
-                float ds = e * (dot_row(vv, gr, r) - GET1(stat, d_base + i)) * p.scale;
-                [[unroll]] for (uint c = 0; c < W; c++) {
-                    dvs[c] += e * TEXEL(gr, r, c);
-                    dks[c] += ds * TEXEL(qr, r, c);
+                float d[OWN], dv[OWN];
+                DOT_ROW(d, kk, qr, r)
+                DOT_ROW(dv, vv, gr, r)
+                float from = subgroupShuffle(base, r), less = subgroupShuffle(delta, r);
+                Rule its = Rule(RULES == 0 ? 0xffffffffu : subgroupShuffle(rule.reach, r),
+                                RULES < 2 ? 0 : subgroupShuffle(rule.segment, r));
+                [[unroll]] for (uint o = 0; o < OWN; o++) {
+                    uint j = min(j0 + o * ROWS + lane / PARTS, p.keys - 1);
+                    bool see = sees(its, j, segments[o]) && i0 + r < p.queries;
+                    e[o * STEP + r] = see ? exp(d[o] * p.scale - from) : 0.0;
+                    ds[o * STEP + r] = e[o * STEP + r] * (dv[o] - less) * p.scale;
                 }
             }
+            ADD_ROWS(dvs, e, gr)
+            ADD_ROWS(dks, ds, qr)
         }
     }
-    bool on = j0 + own < p.keys;
-    IDLE(!on);
-    uint at = b * p.d_b + hk * p.d_h + j * p.d_t + part;
-    [[unroll]] for (uint c = 0; c < W; c++) {
-        uint ka = (p.dk_at >> 2) + at + c * PARTS, va = (p.dv_at >> 2) + at + c * PARTS;
-        SET4(dk, ka, on, (ADD & 1u) != 0u ? dk.at[ka] + dks[c] : dks[c]);
-        SET4(dv, va, on, (ADD & 2u) != 0u ? dv.at[va] + dvs[c] : dvs[c]);
+    IDLE(j0 + lane / PARTS >= p.keys);
+    [[unroll]] for (uint o = 0; o < OWN; o++) {
+        uint j = j0 + o * ROWS + lane / PARTS, at = b * p.d_b + hk * p.d_h + j * p.d_t + part;
+        bool on = j < p.keys;
+        [[unroll]] for (uint c = 0; c < W; c++) {
+            uint ka = (p.dk_at >> 2) + at + c * PARTS, va = (p.dv_at >> 2) + at + c * PARTS;
+            vec4 dk4 = dks[o * W + c], dv4 = dvs[o * W + c];
+            if ((ADD & 1u) != 0u && on)
+                dk4 += dk.at[ka];
+            if ((ADD & 2u) != 0u && on)
+                dv4 += dv.at[va];
+            SET4(dk, ka, on, dk4);
+            SET4(dv, va, on, dv4);
+        }
     }
 }
 #endif

@@ -174,17 +174,63 @@ static uint32_t parts_of(const struct op_call *c, const struct attn *a)
     return parts;
 }
 
-static int run(struct op_call *c, const struct attn *a, const char *name, uint32_t add, uint32_t lse, tain_tensor *const *t,
-               int count, unsigned writes, const void *params, size_t bytes, int64_t rows, int64_t head_rows)
+/* Tokens that lie too evenly (op_spread) and are read by many others, laid apart: a new reference in *t. */
+static int lay_apart(const struct op_call *c, tain_tensor **t, int64_t uses)
 {
-    uint32_t parts = parts_of(c, a), own = gpu_info(c->device->gpu)->lanes / parts;
+    const tain_tensor *x = *t;
+    int64_t B = x->shape[0], T = x->shape[1], wide = x->shape[2] * x->shape[3], pitch;
+    tain_tensor *copy, *y;
+
+    if (!gpu_info(c->device->gpu)->texel || T < 128 || uses < 128 || x->stride[2] != x->shape[3] || !op_even(x->type, x->stride[1]) ||
+        (B > 1 && x->stride[0] != T * x->stride[1]) || B * T * wide > OP_SPREAD_MOST)
+        return 0;
+    if (!(copy = op_spread(*t, x->offset, x->stride[1], B * T, wide)))
+        return tain_error_status();
+    pitch = copy->stride[0];
+    y = view_make(copy, 4, x->shape, (int64_t[]){ T * pitch, pitch, x->shape[3], 1 }, 0);
+    tensor_unref(copy);
+    if (!y)
+        return tain_error_status();
+    tensor_unref(*t);
+    *t = y;
+    return 0;
+}
+
+/* How many rows a lane owns. Each turn over STEP fetched rows costs a CPU about as much for fetching and handing
+ * round as one and a half own rows do; more rows a tile mean fewer turns, but under the causal rule more of
+ * what they compute is hidden, and the last tile may be nearly empty. */
+static uint32_t own_of(int64_t lanes, int64_t rows, int64_t others, bool causal)
+{
+    double least = 0;
+    uint32_t best = 1;
+
+    for (uint32_t own = 1; own <= 2; own *= 2) {
+        int64_t side = lanes * own, past = others > rows ? others - rows : 0;
+        double cost = 0;
+        for (int64_t end = side; end < rows + side; end += side)
+            cost += (causal && end + past < others ? (double)(end + past) : (double)others) * (1.5 + own);
+        if (own == 1 || cost < least) {
+            least = cost;
+            best = own;
+        }
+    }
+    return best;
+}
+
+static int run(struct op_call *c, const struct attn *a, const char *name, uint32_t add, uint32_t lse, tain_tensor *const *t,
+               int count, unsigned writes, const void *params, size_t bytes, int64_t rows, int64_t others, int64_t head_rows)
+{
+    uint32_t parts = parts_of(c, a), lanes = gpu_info(c->device->gpu)->lanes;
     /* On GPUs forward takes two rows at a time; backward holds more for each, and takes one: with two,
      * heads of 64 and 128 do not fit into the registers of an RX 7900 (tests/gpu/radv). */
-    uint32_t step = parts > 1 ? (name[0] == 'd' ? 1 : 2) : a->q->shape[3] > 128 ? 2 : 4;
-    uint32_t constants[6] = { (uint32_t)a->q->shape[3], rules(c), add, lse, step, parts };
+    uint32_t step = shared_rows(c) ? (name[0] == 'd' ? 1 : 2) : a->q->shape[3] > 128 ? 2 : 4;
+    while (step > lanes) /* what is known of fetched rows is read by a lane each */
+        step /= 2;
+    uint32_t own = shared_rows(c) ? 1 : own_of(lanes, rows, others, rules(c) & 1), side = lanes / parts * own;
+    uint32_t constants[7] = { (uint32_t)a->q->shape[3], rules(c), add, lse, step, parts, own };
 
-    return op_dispatch(c->device, op_pipeline(c->device, 0, constants, 6, "attention.%s", name), t, count, writes, params,
-                       bytes, (rows + own - 1) / own, head_rows < 32768 ? head_rows : 32768, (head_rows + 32767) / 32768,
+    return op_dispatch(c->device, op_pipeline(c->device, 0, constants, 7, "attention.%s", name), t, count, writes, params,
+                       bytes, (rows + side - 1) / side, head_rows < 32768 ? head_rows : 32768, (head_rows + 32767) / 32768,
                        work_of(a));
 }
 
@@ -224,10 +270,13 @@ static int forward(struct op_call *c)
     else if (!status && a.q->shape[1] == 1 && !c->training)
         status = decode(c, &a);
     else if (!status) {
-        struct strides q = strides_of(a.q), k = strides_of(a.k);
         int64_t B = a.q->shape[0], T = a.q->shape[1], H = a.q->shape[2], D = a.q->shape[3];
+        if (lay_apart(c, &a.k, T) || lay_apart(c, &a.v, T)) {
+            status = tain_error_status();
+            goto done;
+        }
         struct { struct strides q, k, y; struct rest rest; } p = {
-            q, k, { (uint32_t)(H * D / 4), (uint32_t)(D / 4), (uint32_t)(T * H * D / 4) }, rest_of(c, &a),
+            strides_of(a.q), strides_of(a.k), { (uint32_t)(H * D / 4), (uint32_t)(D / 4), (uint32_t)(T * H * D / 4) }, rest_of(c, &a),
         };
         if (c->training && !(stat = tensor_new(c->device, TAIN_F32, 4, (int64_t[]){ 2, B, H, T }))) {
             status = tain_error_status();
@@ -235,7 +284,7 @@ static int forward(struct op_call *c)
         }
         status = run(c, &a, names[a.k->type], 0, stat != NULL,
                      (tain_tensor *[]){ a.q, a.k, a.v, rule ? rule : a.q, c->out, stat ? stat : c->out }, 6, 16 | 32, &p,
-                     sizeof(p), T, B * H);
+                     sizeof(p), T, a.k->shape[1], B * H);
         if (stat) {
             c->saved[0] = stat;
             c->saved[1] = tensor_ref(c->out);
@@ -249,10 +298,11 @@ done:
 static int backward(struct op_call *c)
 {
     const struct attn_params *ap = (void *)c->params;
-    tain_tensor *rule = rule_of(c), *stat = c->saved[0], *y = c->saved[1], *spare = NULL;
+    tain_tensor *rule = rule_of(c), *stat = c->saved[0], *y = c->saved[1], *spare = NULL, *dy = NULL;
     bool packed = c->in[0]->dims == 3, add[3] = { false, false, false };
     struct attn a, d = { NULL, NULL, NULL };
     int status = operands(c, &a);
+    int64_t D = status ? 0 : a.q->shape[3];
 
     if (status || !stat)
         goto done;
@@ -273,21 +323,29 @@ static int backward(struct op_call *c)
             spare = NULL;
         }
     }
+    if (!status)
+        dy = view_make(c->dout, 4, a.q->shape, (int64_t[]){ tensor_count(a.q) / a.q->shape[0], D * a.q->shape[2], D, 1 }, c->dout->offset);
+    if (!status && (!dy || lay_apart(c, &a.k, a.q->shape[1]) || lay_apart(c, &a.v, a.q->shape[1])))
+        status = tain_error_status();
     if (!status) {
-        int64_t B = a.q->shape[0], T = a.q->shape[1], S = a.k->shape[1], H = a.q->shape[2], D = a.q->shape[3];
+        int64_t B = a.q->shape[0], T = a.q->shape[1], S = a.k->shape[1], H = a.q->shape[2];
         struct { struct strides q, k, y, d; struct rest rest; } p = {
-            strides_of(a.q), strides_of(a.k), { (uint32_t)(H * D / 4), (uint32_t)(D / 4), (uint32_t)(T * H * D / 4) },
-            strides_of(d.q), rest_of(c, &a),
+            strides_of(a.q), strides_of(a.k), strides_of(dy), strides_of(d.q), rest_of(c, &a),
         };
-        status = run(c, &a, "dq", add[0], 0, (tain_tensor *[]){ a.q, a.k, a.v, rule ? rule : a.q, c->dout, y, d.q, stat }, 8,
-                     64 | 128, &p, sizeof(p), T, B * H);
+        status = run(c, &a, "dq", add[0], 0, (tain_tensor *[]){ a.q, a.k, a.v, rule ? rule : a.q, dy, y, d.q, stat }, 8,
+                     64 | 128, &p, sizeof(p), T, S, B * H);
+        if (!status && (lay_apart(c, &a.q, S) || lay_apart(c, &dy, S)))
+            status = tain_error_status();
+        p.q = strides_of(a.q);
+        p.y = strides_of(dy);
         p.d = strides_of(d.k);
         if (!status)
             status = run(c, &a, "dkv", add[1] | add[2] << 1, 0,
-                         (tain_tensor *[]){ a.q, a.k, a.v, rule ? rule : a.q, c->dout, stat, d.k, d.v }, 8, 64 | 128, &p,
-                         sizeof(p), S, B * a.k->shape[2]);
+                         (tain_tensor *[]){ a.q, a.k, a.v, rule ? rule : a.q, dy, stat, d.k, d.v }, 8, 64 | 128, &p,
+                         sizeof(p), S, T, B * a.k->shape[2]);
     }
 done:
+    tensor_unref(dy);
     drop(&a);
     drop(&d);
     return status;

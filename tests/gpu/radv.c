@@ -35,13 +35,13 @@ static const struct use uses[] = {
     { "gemv", true, 0, 5, { 4, 8, 0, 1, 0 } },
     { "attention_decode", true, 0, 4, { 64, 0, 4, 8 } },
     { "attention_decode", true, 0, 4, { 128, 1, 8, 4 } },
-    { "attention.dkv", true, 0, 6, { 16, 1, 3, 1, 4, 1 } }, /* the embedded model's */
+    { "attention.dkv", true, 0, 6, { 16, 1, 3, 1, 1, 1 } }, /* the embedded model's */
     { "attention.dkv", true, 0, 6, { 64, 1, 3, 1, 1, 4 } },
     { "attention.dkv", true, 0, 6, { 128, 2, 3, 1, 1, 8 } },
-    { "attention.dq", true, 0, 6, { 16, 1, 3, 1, 4, 1 } },
+    { "attention.dq", true, 0, 6, { 16, 1, 3, 1, 1, 1 } },
     { "attention.dq", true, 0, 6, { 64, 1, 3, 1, 1, 4 } },
     { "attention.dq", true, 0, 6, { 128, 2, 3, 1, 1, 8 } },
-    { "attention.", true, 0, 6, { 16, 1, 3, 1, 4, 1 } },
+    { "attention.", true, 0, 6, { 16, 1, 3, 1, 2, 1 } },
     { "attention.", true, 0, 6, { 64, 1, 3, 1, 2, 4 } },
     { "attention.", true, 0, 6, { 128, 2, 3, 1, 2, 8 } },
     { "conv.weight", true, 0, 3, { 16, 1, 4 } },
@@ -83,6 +83,7 @@ struct driver {
     VkPipelineLayout layout;
     PFN_vkGetPipelineExecutableStatisticsKHR statistics;
     uint32_t lanes;
+    bool sized; /* lanes may be asked for; if not, they are what the device has */
 };
 
 /* 77 if there is no such device. */
@@ -91,7 +92,10 @@ static int open_driver(struct driver *r)
     VkApplicationInfo app = { .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .apiVersion = VK_API_VERSION_1_2 };
     VkInstanceCreateInfo info = { .sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, .pApplicationInfo = &app };
     VkPhysicalDevice physical;
-    VkPhysicalDeviceProperties properties;
+    VkPhysicalDeviceSubgroupSizeControlProperties range = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES,
+    };
+    VkPhysicalDeviceProperties2 all = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &range };
     uint32_t n = 1, extensions_n = 512;
     static VkExtensionProperties extensions[512];
     float priority = 1;
@@ -128,12 +132,13 @@ static int open_driver(struct driver *r)
         return 77;
     if (vkEnumeratePhysicalDevices(r->instance, &n, &physical) < 0 || !n)
         return 77;
-    vkGetPhysicalDeviceProperties(physical, &properties);
+    vkGetPhysicalDeviceProperties2(physical, &all);
+    r->sized = range.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT;
     if (vkEnumerateDeviceExtensionProperties(physical, NULL, &extensions_n, extensions) < 0)
         return 77;
     for (uint32_t i = 0; i < extensions_n; i++)
         found += !strcmp(extensions[i].extensionName, enable[0]) || !strcmp(extensions[i].extensionName, enable[1]);
-    if (properties.vendorID != 0x1002 || found != 2 || vkCreateDevice(physical, &device, NULL, &r->device))
+    if (all.properties.vendorID != 0x1002 || found != 2 || vkCreateDevice(physical, &device, NULL, &r->device))
         return 77;
     for (uint32_t i = 0; i < BINDINGS; i++)
         bindings[i] = (VkDescriptorSetLayoutBinding){ i, VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 1, VK_SHADER_STAGE_COMPUTE_BIT, NULL };
@@ -165,7 +170,7 @@ static int compile(const struct driver *r, const char *family, const struct gpu_
         .flags = VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR,
         .layout = r->layout,
         .stage = {
-            .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO, .pNext = &size,
+            .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO, .pNext = r->sized ? &size : NULL,
             .stage = VK_SHADER_STAGE_COMPUTE_BIT, .pName = "main", .pSpecializationInfo = &special,
         },
     };

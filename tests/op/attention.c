@@ -3,6 +3,8 @@
 #include "op/check_op.h"
 #include "op/attention.h"
 
+#include <math.h>
+
 enum { FULL, CAUSAL, RULED, BOTH };
 
 /* The rule of the tests: keys 0 and 1 are for all, the rest in segments of three; key 4 is hidden;
@@ -160,6 +162,59 @@ static void against_cache(tain_device *d, tain_type type, int64_t D)
     free(ask);
 }
 
+/* A view of x [1, T, H, D] in a tensor that has one head more. */
+static tain_tensor *beside(tain_tensor *x)
+{
+    tain_tensor *more = tain_slice(x, 2, 0, 1), *wide = tain_concat((tain_tensor *[]){ x, more }, 2, 2);
+    tain_tensor *y = tain_slice(wide, 2, 0, x->shape[2]);
+
+    tensor_unref(more);
+    tensor_unref(wide);
+    return y;
+}
+
+/* Tokens that lie so evenly that they are laid apart give what the same tokens do that lie otherwise. */
+static void laid_apart(tain_device *d)
+{
+    enum { T = 133, H = 2, D = 128, N = T * H * D };
+    float *values = malloc(N * 4), *got[2][4];
+
+    for (int even = 0; even < 2; even++) {
+        tain_tensor *all[3], *in[3], *y, *square, *loss;
+        for (int i = 0; i < 3; i++) {
+            for (int k = 0; k < N; k++)
+                values[k] = sinf((float)(k % 9973 + 31 * i));
+            CHECK((all[i] = tensor_from(d, TAIN_F32, 4, (int64_t[]){ 1, T, H, D }, values)));
+            CHECK_INT(tain_tensor_want_grad(all[i], true), 0);
+        }
+        CHECK_INT(tain_tape_begin(d), 0);
+        for (int i = 0; i < 3; i++) /* with a third head beside them, which nobody looks at */
+            CHECK((in[i] = even ? tensor_ref(all[i]) : beside(all[i])));
+        CHECK((y = tain_attention(in[0], in[1], in[2], true)) && (square = tain_mul(y, y)) && (loss = tain_sum(square)));
+        CHECK_INT(tain_backward(loss), 0);
+        for (int i = 0; i < 4; i++) {
+            tain_tensor *x = i < 3 ? tain_tensor_grad(all[i]) : tensor_ref(y);
+            CHECK(x && (got[even][i] = malloc(N * 4)));
+            CHECK_INT(tain_tensor_read(x, got[even][i], N), 0);
+            tensor_unref(x);
+        }
+        tain_tape_end(d);
+        for (int i = 0; i < 3; i++) {
+            tensor_unref(in[i]);
+            tensor_unref(all[i]);
+        }
+        tensor_unref(y);
+        tensor_unref(square);
+        tensor_unref(loss);
+    }
+    for (int i = 0; i < 4; i++) {
+        CHECK(!memcmp(got[0][i], got[1][i], N * 4));
+        free(got[0][i]);
+        free(got[1][i]);
+    }
+    free(values);
+}
+
 /* What 16-bit keys and values cannot be. */
 static void refused(tain_device *d)
 {
@@ -190,6 +245,10 @@ int main(void)
         { .in = QKV(3, 1, 4, 9, 2, 8), .with = { FULL } },
         { .in = QKV(1, 3, 1, 5, 1, 64), .with = { CAUSAL } },
         { .in = QKV(1, 3, 1, 5, 1, 20), .with = { CAUSAL } },
+        /* so many that a lane owns several */
+        { .in = QKV(1, 64, 1, 64, 1, 4), .with = { CAUSAL } },
+        { .in = QKV(1, 58, 2, 61, 1, 4), .with = { BOTH } },
+        { .in = QKV(1, 45, 2, 50, 1, 4), .with = { RULED } },
     };
     static const struct check_case packed[] = {
         { .in = { { 3, { 2, 9, 48 } } }, .with = { CAUSAL, 2, 2 } },
@@ -209,6 +268,7 @@ int main(void)
         { .in = KEPT(TAIN_F16, 1, 5, 2, 21, 1, 24), .with = { CAUSAL } },
         { .in = KEPT(TAIN_BF16, 2, 11, 2, 11, 2, 40), .with = { RULED } },
         { .in = KEPT(TAIN_BF16, 2, 33, 1, 40, 1, 64), .with = { BOTH } },
+        { .in = KEPT(TAIN_BF16, 2, 129, 4, 133, 4, 128), .with = { CAUSAL } },
     };
     static const tain_type types[] = { TAIN_F32, TAIN_F16, TAIN_BF16 };
     tain_device *d = tain_device_open(NULL);
@@ -222,6 +282,7 @@ int main(void)
         against_cache(d, types[i], 40);
     }
     refused(d);
+    laid_apart(d);
 
     /* One query against a cache that is longer than what is filled: views. */
     float values[2 * 10 * 2 * 8], got[2][2 * 2 * 8], q[2 * 2 * 8];
