@@ -3,6 +3,9 @@
 // lies in rows as C does: the residual of a layer, or C itself where a product is added to what is there.
 // Every number of D is read by the invocation that writes its place in C, before it does.
 //
+// GATED is for the first half of an MLP, silu(gate) * up, where nothing else needs the two: of a lane's four
+// columns two are columns of the left half of B and two of the right, and C is half as wide as the product.
+//
 // The shape that is fast on the CPU driver and right everywhere: a workgroup is one subgroup and
 // makes a tile of TM rows by 4*LANES columns. A lane owns four columns, so a row of the tile is one
 // vec4 a lane. Per step of four k, the lanes fetch A together, one texel each, and every element
@@ -33,6 +36,7 @@ layout(constant_id = 6) const uint ADD = 0;
 layout(constant_id = 7) const uint BIAS = 0;
 layout(constant_id = 8) const uint ACTIVATION = 0;
 #include "lib/activation.glsl"
+const bool GATED = ACTIVATION == 4; // B is stored [N][K]; no BIAS, no ADD
 
 layout(push_constant) uniform Push {
     uint a_at, b_at, bias_at, d_at, c_at;
@@ -47,6 +51,7 @@ IN4(0, A);
 IN4(2, bias);
 IN4(3, D);
 OUT4(4, C);
+OUT2(4, C);
 #else
 IN1(0, A);
 IN1(2, bias);
@@ -135,7 +140,8 @@ void main()
     }
 #ifndef BLOCKS
     [[unroll]] for (uint q = 0; q < 4; q++)
-        b_from[q] = TB != 0 ? b_base + min(column + q, p.N - 1) * p.b_pitch
+        b_from[q] = GATED     ? b_base + (min((column >> 1) + q % 2, (p.N >> 1) - 1) + q / 2 * (p.N >> 1)) * p.b_pitch
+                    : TB != 0 ? b_base + min(column + q, p.N - 1) * p.b_pitch
 #ifdef V4
                             : b_base + q * p.b_pitch + min(column, (p.N - 1) & ~3u);
 #else
@@ -220,6 +226,11 @@ void main()
     uint first = batch * p.c_batch + m0 * p.c_pitch + column, at = (p.c_at + first) >> 2, from = (p.d_at + first) >> 2;
     [[unroll]] for (uint r = 0; r < TM; r++) {
         bool on = m0 + r < p.M && column < p.N;
+        if (GATED) {
+            vec2 gate = acc[r].xy, s = 1.0 / (1.0 + exp(-gate)); // as gate.comp, which training uses
+            SET2(C, (p.c_at + (m0 + r) * p.c_pitch + (column >> 1)) >> 1, on, gate * s * acc[r].zw);
+            continue;
+        }
         vec4 v = activate(acc[r] + add);
         if (ADD != 0)
             v += GET4(D, from + min(r, p.M - 1 - m0) * (p.c_pitch >> 2));

@@ -206,8 +206,7 @@ static tain_tensor *think(const struct weights *w, const struct llama *m, int i,
     const struct llama_layer *l = &m->layers[i];
     tain_tensor *h = tain_rms_norm(x, l->norm2, m->config.eps);
 
-    h = then(h, dense_run(w, &l->gate_up, h, GEMM_NONE));
-    h = h ? then(h, tain_swiglu(h)) : NULL;
+    h = then(h, dense_run(w, &l->gate_up, h, GEMM_GATE));
     return then(h, dense_add(w, &l->down, h, x));
 }
 

@@ -42,7 +42,7 @@ static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *s
     *type = TAIN_F32;
     *dims = x->dims;
     memcpy(shape, x->shape, sizeof(x->shape));
-    shape[x->dims - 1] = w->shape[0];
+    shape[x->dims - 1] = p->activation == GEMM_GATE ? w->shape[0] / 2 : w->shape[0];
     REQUIRE(!r || (r->dims == x->dims && !memcmp(r->shape, shape, (size_t)r->dims * sizeof(int64_t))),
             "linear: residual is %s; x is %s, weight is %s", tensor_text(r ? r : w), tensor_text(x), tensor_text(w));
     return 0;
@@ -65,7 +65,7 @@ static int forward(struct op_call *c)
     int status = gemm(&(struct gemm){
         .a = x, .b = w, .bias = c->in[BIAS], .c = c->out, .add = c->in[RESIDUAL], .tb = true,
         .activation = (enum gemm_activation)p->activation, .M = rows, .N = n, .K = k, .batch = 1,
-        .a_pitch = tensor_pitch(x), .b_pitch = k, .c_pitch = n,
+        .a_pitch = tensor_pitch(x), .b_pitch = k, .c_pitch = tensor_last(c->out),
     });
 
     for (int i = 0; i < p->adapters && !status; i++) {

@@ -229,6 +229,14 @@ int gemm(const struct gemm *g)
     return status;
 }
 
+bool gemm_gates(const tain_tensor *x, const tain_tensor *w)
+{
+    int64_t k = w->shape[1], all = k | tensor_pitch(x) | x->offset | w->offset | w->shape[0] / 2;
+
+    return !(x->device->portable & KERNEL_MATMUL) && !type_blocks(w->type) && tensor_rows(x) > GEMV_MOST && k && k <= K_MOST &&
+           all % 4 == 0 && w->shape[0] % 2 == 0;
+}
+
 int gemm_column_sum(tain_tensor *x, int64_t rows, tain_tensor *out, bool add)
 {
     int64_t n = tensor_last(x), shape[1] = { rows };

@@ -4,7 +4,8 @@
 
 #include "op/op.h"
 
-enum gemm_activation { GEMM_NONE, GEMM_SILU, GEMM_GELU, GEMM_GELU_TANH };
+/* GEMM_GATE makes c half as wide: silu of the product's left half times its right half. Only where gemm_gates(). */
+enum gemm_activation { GEMM_NONE, GEMM_SILU, GEMM_GELU, GEMM_GELU_TANH, GEMM_GATE };
 
 /* c[M,N] = activation(op(a)[M,K] * op(b)[K,N] + bias[N]) + add[M,N], `batch` times. Pitches and batch
  * strides are in elements. a, c, bias and add are f32; b may be f16 or bf16, or a
@@ -20,6 +21,8 @@ struct gemm {
 };
 
 int gemm(const struct gemm *g);
+/* Whether x W^T can end with GEMM_GATE. */
+bool gemm_gates(const tain_tensor *x, const tain_tensor *w);
 
 /* ---- Linear layers (linear.c) ---- */
 
@@ -35,7 +38,7 @@ struct linear_adapters {
 };
 
 /* x W^T + bias, what adapters add to it, and `residual`, which has the result's shape. activation other than
- * GEMM_NONE is not for training. bias, residual and adapters may be NULL. */
+ * GEMM_NONE is not for training, and GEMM_GATE has neither bias nor residual nor adapters. bias, residual and adapters may be NULL. */
 tain_tensor *op_linear(tain_tensor *x, tain_tensor *weight, tain_tensor *bias, enum gemm_activation activation,
                        tain_tensor *residual, const struct linear_adapters *adapters);
 

@@ -1,4 +1,4 @@
-/* Linear layers: weights in 16 bits and in blocks, activations, residuals, and adapters: beside each other, at odd rows,
+/* Linear layers: weights in 16 bits and in blocks, activations, gates, residuals, and adapters: beside each other, at odd rows,
  * over each other, with all else frozen. */
 #include "op/check_op.h"
 #include "op/matmul.h"
@@ -143,6 +143,38 @@ static tain_tensor *random_tensor(tain_device *d, int64_t rows, int64_t columns,
     if (!keep)
         free(f);
     return t;
+}
+
+/* The gate of an MLP at the end of its product, against the gate by itself; x is a part of something wider. */
+static void check_gate(tain_device *d, int64_t rows, int64_t in, int64_t half, tain_type type)
+{
+    tain_tensor *all = random_tensor(d, rows, in + 8, NULL), *x = tain_slice(all, 1, 4, in), *f = random_tensor(d, 2 * half, in, NULL);
+    tain_tensor *w = tain_cast(f, type), *both = tain_linear(x, w, NULL), *want = both ? tain_swiglu(both) : NULL, *y;
+    float *a = malloc((size_t)(rows * half) * 4), *b = malloc((size_t)(rows * half) * 4);
+
+    CHECK(a && b && want && gemm_gates(x, w));
+    CHECK((y = op_linear(x, w, NULL, GEMM_GATE, NULL, NULL)));
+    CHECK(y->shape[0] == rows && y->shape[1] == half);
+    CHECK_INT(tain_tensor_read(want, a, rows * half), 0);
+    CHECK_INT(tain_tensor_read(y, b, rows * half), 0);
+    for (int64_t k = 0; k < rows * half; k++)
+        CHECK_CLOSE(a[k], b[k], 1e-5 * (1 + fabsf(a[k])));
+    free(a);
+    free(b);
+    for (size_t i = 0; i < 7; i++)
+        tensor_unref((tain_tensor *[]){ all, x, f, w, both, want, y }[i]);
+}
+
+/* Where the product cannot end so. */
+static void check_no_gate(tain_device *d)
+{
+    tain_tensor *x = random_tensor(d, 9, 32, NULL), *few = random_tensor(d, 4, 32, NULL), *w = random_tensor(d, 24, 32, NULL);
+    tain_tensor *blocks = tain_tensor_create(d, TAIN_INT8, 2, (int64_t[]){ 24, 32 }), *odd = random_tensor(d, 12, 32, NULL);
+    tain_tensor *thin = random_tensor(d, 9, 30, NULL), *of_thin = random_tensor(d, 24, 30, NULL);
+
+    CHECK(gemm_gates(x, w) && !gemm_gates(few, w) && !gemm_gates(x, odd) && !gemm_gates(x, blocks) && !gemm_gates(thin, of_thin));
+    for (size_t i = 0; i < 7; i++)
+        tensor_unref((tain_tensor *[]){ x, few, w, blocks, odd, thin, of_thin }[i]);
 }
 
 /* q, k and v side by side, each with its adapter, and a bias: against three layers by themselves. Only
@@ -354,7 +386,7 @@ int main(void)
         { .in = { { 2, { 9, 7 } }, { 2, { 13, 7 } }, { 2, { 1, 7 } }, { 2, { 5, 1 } }, { 2, { 2, 7 } }, { 2, { 6, 2 } } }, .with = { 1, 7, 1, -1 } },
         { .in = { { 2, { 6, 12 } }, { 2, { 20, 12 } }, { 2, { 3, 12 } }, { 2, { 12, 3 } }, { 2, { 3, 12 } }, { 2, { 16, 3 } } }, .with = { 0, 4, 0.5, 2 } },
     };
-    static const struct check_case residuals[] = { /* many rows, odd sizes, the last of K by themselves, few rows, weights of other kinds */
+    static const struct check_case residuals[] = { /* many rows, odd sizes, few rows, weights of other kinds */
         { .in = { { 3, { 2, 21, 12 } }, { 2, { 72, 12 } }, { 1, { 72 } }, { 3, { 2, 21, 72 } } } },
         { .in = { { 2, { 9, 10 } }, { 2, { 7, 10 } }, { 1, { 7 } }, { 2, { 9, 7 } } } },
         { .in = { { 2, { 6, 15 } }, { 2, { 12, 15 } }, { 1, { 12 } }, { 2, { 6, 12 } } } },
@@ -384,6 +416,12 @@ int main(void)
     CHECK_CASES(d, (&(struct check_op){ "linear, residual, adapted", 6, run_residual, reference_residual, 1e-5, 1e-4 }), both);
     check_activation(d, 5);
     check_activation(d, 2); /* few rows */
+    check_gate(d, 5, 8, 4, TAIN_F32);
+    check_gate(d, 33, 40, 36, TAIN_F32);
+    check_gate(d, 70, 132, 96, TAIN_F32);
+    check_gate(d, 18, 36, 20, TAIN_BF16);
+    check_gate(d, 9, 64, 68, TAIN_F16);
+    check_no_gate(d);
     check_three(d);
     check_rows(d, TAIN_INT8);
     check_rows(d, TAIN_INT4);
