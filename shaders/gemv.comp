@@ -1,5 +1,5 @@
 // gemv: y[M,N] = x[M,K] * W[N,K]^T for very few rows M, as when a token is decoded. Epilogue as in
-// matmul: + bias[N], activation, += y.
+// matmul: + bias[N], activation, + d[M,N], which may be y itself.
 //
 // Time is the reading of W, once. A workgroup is one subgroup and makes OUTPUTS columns of y: its lanes
 // read neighbouring k of a row of W, sixteen bytes each, and multiply them by the same piece of every
@@ -31,7 +31,7 @@ layout(constant_id = 6) const uint ACTIVATION = 0;
 #include "lib/activation.glsl"
 
 layout(push_constant) uniform Push {
-    uint x_at, w_at, bias_at, y_at;
+    uint x_at, w_at, bias_at, d_at, y_at;
 #ifdef BLOCKS
     uint s_at;
 #endif
@@ -45,9 +45,10 @@ IN4(1, W);
 IN4U(1, W);
 #endif
 IN4(2, bias); // as x: a view of single words reaches less far
-OUT1(3, y);
+IN4(3, d);
+OUT1(4, y);
 #ifdef BLOCKS
-IN4U(4, S);
+IN4U(5, S);
 #endif
 
 // Columns of W that a lane takes at a time.
@@ -132,8 +133,8 @@ void main()
         }
         v = activate(vec4(v + more)).x;
         if (lane < OUTPUTS && column < p.N) {
-            uint at = p.y_at + m * p.y_pitch + column;
-            y.at[at] = ADD != 0 ? v + y.at[at] : v;
+            uint i = m * p.y_pitch + column, from = p.d_at + i;
+            y.at[p.y_at + i] = ADD != 0 ? v + GET4(d, from >> 2)[from & 3] : v;
         }
     }
 }

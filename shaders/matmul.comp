@@ -1,5 +1,10 @@
 // matmul: C[M,N] = A[M,K] * B[K,N], with A stored as it is or transposed ([K][M]), B as [K][N] or as
-// [N][K] like the weights of a linear layer; batched in z. Epilogue: + bias[N], activation, += C.
+// [N][K] like the weights of a linear layer; batched in z. Epilogue: + bias[N], activation, + D[M,N], which
+// lies in rows as C does: the residual of a layer, or C itself where a product is added to what is there.
+// Every number of D is read by the invocation that writes its place in C, before it does.
+//
+// GATED is for the first half of an MLP, silu(gate) * up, where nothing else needs the two: of a lane's four
+// columns two are columns of the left half of B and two of the right, and C is half as wide as the product.
 //
 // The shape that is fast on the CPU driver and right everywhere: a workgroup is one subgroup and
 // makes a tile of TM rows by 4*LANES columns. A lane owns four columns, so a row of the tile is one
@@ -31,9 +36,10 @@ layout(constant_id = 6) const uint ADD = 0;
 layout(constant_id = 7) const uint BIAS = 0;
 layout(constant_id = 8) const uint ACTIVATION = 0;
 #include "lib/activation.glsl"
+const bool GATED = ACTIVATION == 4; // B is stored [N][K]; no BIAS, no ADD
 
 layout(push_constant) uniform Push {
-    uint a_at, b_at, bias_at, c_at;
+    uint a_at, b_at, bias_at, d_at, c_at;
 #ifdef BLOCKS
     uint s_at;
 #endif
@@ -44,15 +50,18 @@ layout(push_constant) uniform Push {
 #ifdef V4
 IN4(0, A);
 IN4(2, bias);
-OUT4(3, C);
+IN4(3, D);
+OUT4(4, C);
+OUT2(4, C);
 #else
 IN1(0, A);
 IN1(2, bias);
-OUT1(3, C);
+IN1(3, D);
+OUT1(4, C);
 #endif
 #ifdef BLOCKS
 IN4U(1, B);
-IN4U(4, S);
+IN4U(5, S);
 #elif !defined(B_F32)
 IN1U(1, B);
 #elif defined(V4)
@@ -133,7 +142,8 @@ void main()
     }
 #ifndef BLOCKS
     [[unroll]] for (uint q = 0; q < 4; q++)
-        b_from[q] = TB != 0 ? b_base + min(column + q, p.N - 1) * p.b_pitch
+        b_from[q] = GATED     ? b_base + (min((column >> 1) + q % 2, (p.N >> 1) - 1) + q / 2 * (p.N >> 1)) * p.b_pitch
+                    : TB != 0 ? b_base + min(column + q, p.N - 1) * p.b_pitch
 #ifdef V4
                             : b_base + q * p.b_pitch + min(column, (p.N - 1) & ~3u);
 #else
@@ -215,26 +225,31 @@ void main()
 #ifdef V4
     if (BIAS != 0)
         add = GET4(bias, (p.bias_at + column) >> 2);
-    uint at = (p.c_at + batch * p.c_batch + m0 * p.c_pitch + column) >> 2;
+    uint first = batch * p.c_batch + m0 * p.c_pitch + column, at = (p.c_at + first) >> 2, from = (p.d_at + first) >> 2;
     [[unroll]] for (uint r = 0; r < TM; r++) {
         bool on = m0 + r < p.M && column < p.N;
+        if (GATED) {
+            vec2 gate = acc[r].xy, s = 1.0 / (1.0 + exp(-gate)); // as gate.comp, which training uses
+            SET2(C, (p.c_at + (m0 + r) * p.c_pitch + (column >> 1)) >> 1, on, gate * s * acc[r].zw);
+            continue;
+        }
         vec4 v = activate(acc[r] + add);
-        if (ADD != 0 && on)
-            v += C.at[at + r * (p.c_pitch >> 2)];
+        if (ADD != 0)
+            v += GET4(D, from + min(r, p.M - 1 - m0) * (p.c_pitch >> 2));
         SET4(C, at + r * (p.c_pitch >> 2), on, v);
     }
 #else
     if (BIAS != 0)
         [[unroll]] for (uint e = 0; e < 4; e++)
             add[e] = GET1(bias, p.bias_at + min(column + e, p.N - 1));
-    uint at = p.c_at + batch * p.c_batch + m0 * p.c_pitch + column;
+    uint first = batch * p.c_batch + m0 * p.c_pitch + column;
     [[unroll]] for (uint r = 0; r < TM; r++)
         if (m0 + r < p.M) {
             vec4 v = activate(acc[r] + add);
             [[unroll]] for (uint e = 0; e < 4; e++)
                 if (column + e < p.N) {
-                    uint i = at + r * p.c_pitch + e;
-                    C.at[i] = ADD != 0 ? v[e] + C.at[i] : v[e];
+                    uint i = first + r * p.c_pitch + e;
+                    C.at[p.c_at + i] = ADD != 0 ? v[e] + GET1(D, p.d_at + i) : v[e];
                 }
         }
 #endif

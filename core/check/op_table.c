@@ -230,7 +230,7 @@ static tain_tensor *run_adapted(tain_tensor *const *in, const double *with)
     struct linear_adapters a = { 1, { in[2] }, { in[3] }, { (int32_t)(in[1]->shape[0] - in[3]->shape[0]) }, { 0.5f } };
 
     (void)with;
-    return op_linear(in[0], in[1], NULL, GEMM_NONE, &a);
+    return op_linear(in[0], in[1], NULL, GEMM_NONE, NULL, &a);
 }
 WANT(want_adapted)
 {

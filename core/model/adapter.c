@@ -248,7 +248,7 @@ int adapter_merge(struct weights *w)
     for (int i = 0; !status && (p = adapter_at(w, i, &of)); i++) {
         int64_t in = of->shape[1], r = p->a->shape[0];
         tain_tensor *b = tain_scale(p->b, p->scale), *to = view_part(of->tensor, 0, p->row, p->rows);
-        status = b && to ? gemm(&(struct gemm){ .a = b, .b = p->a, .c = to, .add = true, .M = p->rows, .N = in, .K = r,
+        status = b && to ? gemm(&(struct gemm){ .a = b, .b = p->a, .c = to, .add = to, .M = p->rows, .N = in, .K = r,
                                                 .batch = 1, .a_pitch = r, .b_pitch = in, .c_pitch = in })
                          : tain_error_status();
         tensor_unref(b);

@@ -25,15 +25,22 @@ tain_tensor *dense_run(const struct weights *w, const struct dense *d, tain_tens
     if (!x)
         return NULL;
     /* Backward needs what lies before the activation, and adapters are added there. */
-    if (!(w->device->grad && w->device->tape) && !weights_adapted(w, d->w))
-        return weights_linear(w, d->w, x, d->bias, activation);
-    y = weights_linear(w, d->w, x, d->bias, GEMM_NONE);
+    if (!(w->device->grad && w->device->tape) && !weights_adapted(w, d->w) &&
+        (activation != GEMM_GATE || gemm_gates(x, d->weight)))
+        return weights_linear(w, d->w, x, d->bias, activation, NULL);
+    y = weights_linear(w, d->w, x, d->bias, GEMM_NONE, NULL);
     switch (y ? activation : GEMM_NONE) {
     case GEMM_SILU: return then(y, tain_silu(y));
     case GEMM_GELU: return then(y, tain_gelu(y));
     case GEMM_GELU_TANH: return then(y, tain_gelu_tanh(y));
+    case GEMM_GATE: return then(y, tain_swiglu(y));
     default: return y;
     }
+}
+
+tain_tensor *dense_add(const struct weights *w, const struct dense *d, tain_tensor *x, tain_tensor *to)
+{
+    return x && to ? weights_linear(w, d->w, x, d->bias, GEMM_NONE, to) : NULL;
 }
 
 tain_tensor *projector_run(const struct weights *w, const struct projector *p, tain_tensor *x)

@@ -195,9 +195,8 @@ static tain_tensor *attend(const struct weights *w, const struct llama *m, int i
     else if (h)
         h = then(h, op_attention_packed(h, (int)c->heads, (int)c->kv_heads, rule, true));
     h = picked(h, pick);
-    h = then(h, dense_run(w, &l->o, h, GEMM_NONE));
     x = h ? picked(tensor_ref(x), pick) : NULL;
-    h = then(h, x ? tain_add(x, h) : NULL);
+    h = then(h, dense_add(w, &l->o, h, x));
     tensor_unref(x);
     return h;
 }
@@ -207,10 +206,8 @@ static tain_tensor *think(const struct weights *w, const struct llama *m, int i,
     const struct llama_layer *l = &m->layers[i];
     tain_tensor *h = tain_rms_norm(x, l->norm2, m->config.eps);
 
-    h = then(h, dense_run(w, &l->gate_up, h, GEMM_NONE));
-    h = h ? then(h, tain_swiglu(h)) : NULL;
-    h = then(h, dense_run(w, &l->down, h, GEMM_NONE));
-    return h ? then(h, tain_add(x, h)) : NULL;
+    h = then(h, dense_run(w, &l->gate_up, h, GEMM_GATE));
+    return then(h, dense_add(w, &l->down, h, x));
 }
 
 /* ---- Layers that are run again backward ---- */

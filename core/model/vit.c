@@ -82,14 +82,12 @@ tain_tensor *vit_run(const struct weights *w, const struct vit *m, tain_tensor *
         h = tain_layer_norm(x, l->norm1, l->norm1_bias, c->eps);
         h = then(h, dense_run(w, &l->qkv, h, GEMM_NONE));
         h = h ? then(h, op_attention_packed(h, (int)c->heads, (int)c->heads, NULL, false)) : NULL;
-        h = then(h, dense_run(w, &l->proj, h, GEMM_NONE));
-        x = then(x, h ? then(h, tain_add(x, h)) : NULL);
+        x = then(x, then(h, dense_add(w, &l->proj, h, x)));
         if (!x)
             return NULL;
         h = tain_layer_norm(x, l->norm2, l->norm2_bias, c->eps);
         h = then(h, dense_run(w, &l->fc1, h, c->tanh ? GEMM_GELU_TANH : GEMM_GELU));
-        h = then(h, dense_run(w, &l->fc2, h, GEMM_NONE));
-        x = then(x, h ? then(h, tain_add(x, h)) : NULL);
+        x = then(x, then(h, dense_add(w, &l->fc2, h, x)));
     }
     return x ? then(x, tain_layer_norm(x, m->norm, m->norm_bias, c->eps)) : NULL;
 }

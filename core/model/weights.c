@@ -133,7 +133,7 @@ bool weights_adapted(const struct weights *w, const struct weight *of)
 }
 
 tain_tensor *weights_linear(const struct weights *w, const struct weight *of, tain_tensor *x, tain_tensor *bias,
-                            enum gemm_activation activation)
+                            enum gemm_activation activation, tain_tensor *residual)
 {
     struct linear_adapters a = { 0 };
     const struct weight_part *p;
@@ -145,7 +145,7 @@ tain_tensor *weights_linear(const struct weights *w, const struct weight *of, ta
             a.at[a.count] = (int32_t)p->row;
             a.scale[a.count++] = p->scale;
         }
-    return op_linear(x, of->tensor, bias, activation, &a);
+    return op_linear(x, of->tensor, bias, activation, residual, &a);
 }
 
 void weights_close(struct weights *w)

@@ -103,9 +103,9 @@ int64_t weight_part_count(const struct weight *of, int part);
 struct weight_part *weight_place(const struct weight *of, int place);
 /* Whether adapters change what this weight does. */
 bool weights_adapted(const struct weights *w, const struct weight *of);
-/* x W^T + bias with the adapters of W in force. bias may be NULL. The activation comes before the
- * adapters, so there can only be one where there are none. */
+/* x W^T + bias + residual with the adapters of W in force. bias and residual may be NULL. The activation comes
+ * before both adapters and residual, so there can only be one where there are no adapters. */
 tain_tensor *weights_linear(const struct weights *w, const struct weight *of, tain_tensor *x, tain_tensor *bias,
-                            enum gemm_activation activation);
+                            enum gemm_activation activation, tain_tensor *residual);
 
 #endif

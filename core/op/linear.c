@@ -1,4 +1,4 @@
-/* linear.c - y = x W^T + bias, with low-rank adapters added in place.
+/* linear.c - y = x W^T + bias + residual, with low-rank adapters added in place.
  *
  * The frozen product and the adapters are one call on the tape: backward needs x, and u = scale x A^T
  * of each adapter, which has only its rank in columns.
@@ -7,8 +7,8 @@
 
 #include <string.h>
 
-/* Inputs: x, weight, bias or nothing, then A and B of each adapter. */
-enum { X, WEIGHT, BIAS, ADAPTERS };
+/* Inputs: x, weight, bias or nothing, residual or nothing, then A and B of each adapter. */
+enum { X, WEIGHT, BIAS, RESIDUAL, ADAPTERS };
 
 struct linear_params {
     int32_t activation, adapters;
@@ -24,7 +24,7 @@ static const struct linear_params *params_of(const struct op_call *c)
 static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *shape)
 {
     const struct linear_params *p = params_of(c);
-    const tain_tensor *x = c->in[X], *w = c->in[WEIGHT], *b = c->inputs > BIAS ? c->in[BIAS] : NULL;
+    const tain_tensor *x = c->in[X], *w = c->in[WEIGHT], *b = c->in[BIAS], *r = c->in[RESIDUAL];
 
     REQUIRE(x->dims >= 1, "linear: x must have at least one dimension");
     REQUIRE(w->dims == 2, "linear: weight must have two dimensions; it is %s", tensor_text(w));
@@ -42,7 +42,9 @@ static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *s
     *type = TAIN_F32;
     *dims = x->dims;
     memcpy(shape, x->shape, sizeof(x->shape));
-    shape[x->dims - 1] = w->shape[0];
+    shape[x->dims - 1] = p->activation == GEMM_GATE ? w->shape[0] / 2 : w->shape[0];
+    REQUIRE(!r || (r->dims == x->dims && !memcmp(r->shape, shape, (size_t)r->dims * sizeof(int64_t))),
+            "linear: residual is %s; x is %s, weight is %s", tensor_text(r ? r : w), tensor_text(x), tensor_text(w));
     return 0;
 }
 
@@ -61,9 +63,9 @@ static int forward(struct op_call *c)
     tain_tensor *x = c->in[X], *w = c->in[WEIGHT];
     int64_t rows = tensor_rows(x), k = w->shape[1], n = w->shape[0];
     int status = gemm(&(struct gemm){
-        .a = x, .b = w, .bias = c->inputs > BIAS ? c->in[BIAS] : NULL, .c = c->out, .tb = true,
+        .a = x, .b = w, .bias = c->in[BIAS], .c = c->out, .add = c->in[RESIDUAL], .tb = true,
         .activation = (enum gemm_activation)p->activation, .M = rows, .N = n, .K = k, .batch = 1,
-        .a_pitch = tensor_pitch(x), .b_pitch = k, .c_pitch = n,
+        .a_pitch = tensor_pitch(x), .b_pitch = k, .c_pitch = tensor_last(c->out),
     });
 
     for (int i = 0; i < p->adapters && !status; i++) {
@@ -80,7 +82,7 @@ static int forward(struct op_call *c)
             status = tain_error_status();
         c->device->grad = grad;
         if (!status)
-            status = gemm(&(struct gemm){ .a = u, .b = B, .c = part, .tb = true, .add = true, .M = rows, .N = B->shape[0],
+            status = gemm(&(struct gemm){ .a = u, .b = B, .c = part, .tb = true, .add = part, .M = rows, .N = B->shape[0],
                                           .K = rank, .batch = 1, .a_pitch = rank, .b_pitch = rank, .c_pitch = n });
         if (c->training && !status)
             c->saved[i] = u;
@@ -104,8 +106,8 @@ static int adapter_backward(struct op_call *c, int i, tain_tensor *dx)
 
     if (!status && op_wants(c, ADAPTERS + 2 * i + 1)) {
         g = grad_target(B, &add);
-        status = g ? gemm(&(struct gemm){ .a = dy, .b = u, .c = g, .ta = true, .add = add, .M = out, .N = rank, .K = rows,
-                                          .batch = 1, .a_pitch = wide, .b_pitch = rank, .c_pitch = rank })
+        status = g ? gemm(&(struct gemm){ .a = dy, .b = u, .c = g, .ta = true, .add = add ? g : NULL, .M = out, .N = rank,
+                                          .K = rows, .batch = 1, .a_pitch = wide, .b_pitch = rank, .c_pitch = rank })
                    : tain_error_status();
     }
     dyb = tensor_new(c->device, TAIN_F32, 2, (int64_t[]){ rows, rank });
@@ -117,12 +119,12 @@ static int adapter_backward(struct op_call *c, int i, tain_tensor *dx)
         status = tain_error_status();
     if (!status && op_wants(c, ADAPTERS + 2 * i)) {
         g = grad_target(A, &add);
-        status = g ? gemm(&(struct gemm){ .a = du, .b = x, .c = g, .ta = true, .add = add, .M = rank, .N = k, .K = rows,
-                                          .batch = 1, .a_pitch = rank, .b_pitch = tensor_pitch(x), .c_pitch = k })
+        status = g ? gemm(&(struct gemm){ .a = du, .b = x, .c = g, .ta = true, .add = add ? g : NULL, .M = rank, .N = k,
+                                          .K = rows, .batch = 1, .a_pitch = rank, .b_pitch = tensor_pitch(x), .c_pitch = k })
                    : tain_error_status();
     }
     if (!status && dx)
-        status = gemm(&(struct gemm){ .a = du, .b = A, .c = dx, .add = true, .M = rows, .N = k, .K = rank, .batch = 1,
+        status = gemm(&(struct gemm){ .a = du, .b = A, .c = dx, .add = dx, .M = rows, .N = k, .K = rank, .batch = 1,
                                       .a_pitch = rank, .b_pitch = k, .c_pitch = tensor_pitch(dx) });
     tensor_unref(dy);
     tensor_unref(dyb);
@@ -141,13 +143,13 @@ static int backward(struct op_call *c)
     if (op_wants(c, X)) {
         if (!(dx = grad_target(x, &add)))
             return tain_error_status();
-        status = gemm(&(struct gemm){ .a = dy, .b = w, .c = dx, .add = add, .M = rows, .N = k, .K = n, .batch = 1,
+        status = gemm(&(struct gemm){ .a = dy, .b = w, .c = dx, .add = add ? dx : NULL, .M = rows, .N = k, .K = n, .batch = 1,
                                       .a_pitch = n, .b_pitch = k, .c_pitch = tensor_pitch(dx) });
     }
     if (!status && op_wants(c, WEIGHT)) {
         g = grad_target(w, &add);
-        status = g ? gemm(&(struct gemm){ .a = dy, .b = x, .c = g, .ta = true, .add = add, .M = n, .N = k, .K = rows,
-                                          .batch = 1, .a_pitch = n, .b_pitch = tensor_pitch(x), .c_pitch = k })
+        status = g ? gemm(&(struct gemm){ .a = dy, .b = x, .c = g, .ta = true, .add = add ? g : NULL, .M = n, .N = k,
+                                          .K = rows, .batch = 1, .a_pitch = n, .b_pitch = tensor_pitch(x), .c_pitch = k })
                    : tain_error_status();
     }
     if (!status && op_wants(c, BIAS)) {
@@ -156,20 +158,22 @@ static int backward(struct op_call *c)
     }
     for (int i = 0; i < p->adapters && !status; i++)
         status = adapter_backward(c, i, dx);
+    if (!status && op_wants(c, RESIDUAL))
+        status = grad_give(c->in[RESIDUAL], tensor_ref(dy));
     return status;
 }
 
 static const struct op op_linear_ = {
-    .name = "linear", .inputs = 2, .optional = 1 + 2 * LINEAR_ADAPTERS, .any_stride = 1, .any_type = 2, .blocks = 2,
+    .name = "linear", .inputs = 2, .optional = 2 + 2 * LINEAR_ADAPTERS, .any_stride = 1, .any_type = 2, .blocks = 2,
     .infer = infer, .forward = forward, .backward = backward,
 };
 
 tain_tensor *op_linear(tain_tensor *x, tain_tensor *weight, tain_tensor *bias, enum gemm_activation activation,
-                       const struct linear_adapters *adapters)
+                       tain_tensor *residual, const struct linear_adapters *adapters)
 {
     struct linear_params p = { .activation = activation };
-    tain_tensor *in[ADAPTERS + 2 * LINEAR_ADAPTERS] = { NULL, weight, bias }, *y;
-    int inputs = bias ? 3 : 2;
+    tain_tensor *in[ADAPTERS + 2 * LINEAR_ADAPTERS] = { NULL, weight, bias, residual }, *y;
+    int inputs = ADAPTERS;
 
     in[X] = tensor_pitch(x) < 0 ? op_contiguous(x) : tensor_ref(x);
     if (!in[X])
@@ -193,5 +197,5 @@ tain_tensor *tain_linear(tain_tensor *x, tain_tensor *weight, tain_tensor *bias)
 {
     REQUIRE_OR_NULL(x, "linear: x is missing");
     REQUIRE_OR_NULL(weight, "linear: weight is missing");
-    return op_linear(x, weight, bias, GEMM_NONE, NULL);
+    return op_linear(x, weight, bias, GEMM_NONE, NULL, NULL);
 }

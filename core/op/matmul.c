@@ -21,6 +21,8 @@ static bool by_four(const struct gemm *g)
         all |= g->b->offset | g->b_pitch;
     if (g->bias)
         all |= g->bias->offset;
+    if (g->add)
+        all |= g->add->offset;
     if (g->batch > 1)
         all |= g->a_batch | g->b_batch | g->c_batch;
     if (g->ta)
@@ -76,18 +78,19 @@ static int dispatch_few(const struct gemm *g)
     bool blocks = type_blocks(g->b->type);
     uint32_t outputs = info->lanes < 8 ? info->lanes : !info->texel && blocks ? 4 : 8;
     int64_t x, y;
-    uint32_t constants[5] = { (uint32_t)g->M, outputs, g->add, g->bias != NULL, g->activation };
+    uint32_t constants[5] = { (uint32_t)g->M, outputs, g->add != NULL, g->bias != NULL, g->activation };
     struct { uint32_t N, K, x_pitch, w_pitch, y_pitch; } p = {
         (uint32_t)g->N, (uint32_t)g->K, (uint32_t)g->a_pitch, (uint32_t)(blocks ? blocks_pitch(g->b) : g->b_pitch),
         (uint32_t)g->c_pitch,
     };
-    struct gpu_bind binds[5] = { tensor_bind(g->a, GPU_READ), tensor_bind(g->b, GPU_READ),
-                                 tensor_bind(g->bias ? g->bias : g->a, GPU_READ), tensor_bind(g->c, GPU_READ_WRITE) };
+    struct gpu_bind binds[6] = { tensor_bind(g->a, GPU_READ), tensor_bind(g->b, GPU_READ),
+                                 tensor_bind(g->bias ? g->bias : g->a, GPU_READ),
+                                 tensor_bind(g->add ? g->add : g->a, GPU_READ), tensor_bind(g->c, GPU_WRITE) };
 
     if (blocks)
-        bind_blocks(g, 0, &binds[1], &binds[4]);
+        bind_blocks(g, 0, &binds[1], &binds[5]);
     op_grid(g->N, outputs, &x, &y);
-    return gpu_dispatch(d->gpu, op_pipeline(d, 0, constants, 5, "gemv.b_%s", type_name(g->b->type)), binds, blocks ? 5 : 4, &p,
+    return gpu_dispatch(d->gpu, op_pipeline(d, 0, constants, 5, "gemv.b_%s", type_name(g->b->type)), binds, blocks ? 6 : 5, &p,
                         sizeof(p), (uint32_t)x, (uint32_t)y, 1, 2.0 * (double)g->M * (double)g->N * (double)g->K);
 }
 
@@ -126,15 +129,17 @@ static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t
         unroll *= 2;
     while (steps % unroll)
         unroll /= 2;
-    uint32_t constants[7] = { tm, g->ta, g->tb, unroll, g->add || !first, last && g->bias, last ? g->activation : 0 };
+    tain_tensor *add = first ? g->add : g->c;
+    uint32_t constants[7] = { tm, g->ta, g->tb, unroll, add != NULL, last && g->bias, last ? g->activation : 0 };
     uint32_t bands = batch > 1 ? 1 : (uint32_t)bands_of(columns, 4 * lanes * K * (blocks ? 1 : (int64_t)type_bytes(g->b->type)));
     struct { uint32_t M, N, K, a_pitch, b_pitch, c_pitch, a_batch, b_batch, c_batch, bands; } p = {
         (uint32_t)M, (uint32_t)g->N, (uint32_t)K, (uint32_t)g->a_pitch,
         (uint32_t)(blocks ? blocks_pitch(g->b) : g->b_pitch), (uint32_t)g->c_pitch, (uint32_t)g->a_batch,
         (uint32_t)g->b_batch, (uint32_t)g->c_batch, bands,
     };
-    struct gpu_bind binds[5] = { tensor_bind(g->a, GPU_READ), tensor_bind(g->b, GPU_READ),
-                                 tensor_bind(g->bias ? g->bias : g->a, GPU_READ), tensor_bind(g->c, GPU_READ_WRITE) };
+    struct gpu_bind binds[6] = { tensor_bind(g->a, GPU_READ), tensor_bind(g->b, GPU_READ),
+                                 tensor_bind(g->bias ? g->bias : g->a, GPU_READ), tensor_bind(add ? add : g->a, GPU_READ),
+                                 tensor_bind(g->c, GPU_WRITE) };
     int64_t a_at = z * g->a_batch + (g->ta ? k * g->a_pitch + m : m * g->a_pitch + k);
     int64_t b_at = z * g->b_batch + (g->tb ? k : k * g->b_pitch);
     int64_t c_at = z * g->c_batch + m * g->c_pitch;
@@ -145,17 +150,19 @@ static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t
         constants[6] = 0;
     binds[0].offset += (uint64_t)a_at * 4;
     binds[0].bytes -= (uint64_t)a_at * 4;
-    binds[3].offset += (uint64_t)c_at * 4;
-    binds[3].bytes -= (uint64_t)c_at * 4;
+    for (int i = add ? 3 : 4; i < 5; i++) {
+        binds[i].offset += (uint64_t)c_at * 4;
+        binds[i].bytes -= (uint64_t)c_at * 4;
+    }
     if (blocks) {
-        bind_blocks(g, k, &binds[1], &binds[4]);
+        bind_blocks(g, k, &binds[1], &binds[5]);
     } else {
         binds[1].offset += (uint64_t)b_at * type_bytes(g->b->type);
         binds[1].bytes -= (uint64_t)b_at * type_bytes(g->b->type);
     }
     return gpu_dispatch(d->gpu,
                         op_pipeline(d, 0, constants, 7, "matmul.%s.b_%s", v4 ? "v4" : "v1", type_name(g->b->type)),
-                        binds, blocks ? 5 : 4, &p, sizeof(p), (uint32_t)columns / bands, (uint32_t)((M + tm - 1) / tm),
+                        binds, blocks ? 6 : 5, &p, sizeof(p), (uint32_t)columns / bands, (uint32_t)((M + tm - 1) / tm),
                         (uint32_t)batch * bands,
                         2.0 * (double)M * (double)g->N * (double)K * (double)batch);
 }
@@ -210,7 +217,7 @@ int gemm(const struct gemm *g)
     if (!g->M || !g->N || !g->batch)
         return 0;
     if (!g->K)
-        return g->add ? 0 : tensor_zero(g->c);
+        return g->add == g->c ? 0 : g->add ? tensor_accumulate(g->c, g->add, false) : tensor_zero(g->c);
     if (fast && few_rows(g))
         return dispatch_few(g);
     if (fours && g->batch == 1 && gpu_info(g->c->device->gpu)->texel) {
@@ -226,11 +233,19 @@ int gemm(const struct gemm *g)
     return status;
 }
 
+bool gemm_gates(const tain_tensor *x, const tain_tensor *w)
+{
+    int64_t k = w->shape[1], all = k | tensor_pitch(x) | x->offset | w->offset | w->shape[0] / 2;
+
+    return !(x->device->portable & KERNEL_MATMUL) && !type_blocks(w->type) && tensor_rows(x) > GEMV_MOST && k && k <= K_MOST &&
+           all % 4 == 0 && w->shape[0] % 2 == 0;
+}
+
 int gemm_column_sum(tain_tensor *x, int64_t rows, tain_tensor *out, bool add)
 {
     int64_t n = tensor_last(x), shape[1] = { rows };
     tain_tensor *ones = tensor_new(x->device, TAIN_F32, 1, shape);
-    struct gemm g = { .a = ones, .b = x, .c = out, .add = add, .M = 1, .N = n, .K = rows, .batch = 1,
+    struct gemm g = { .a = ones, .b = x, .c = out, .add = add ? out : NULL, .M = 1, .N = n, .K = rows, .batch = 1,
                       .a_pitch = (rows + 3) / 4 * 4, .b_pitch = tensor_pitch(x), .c_pitch = (n + 3) / 4 * 4 };
     int status;
 
@@ -320,7 +335,7 @@ static int product(tain_tensor *a, bool flip_a, tain_tensor *b, bool flip_b, tai
     }
     describe(c, &oc);
     status = gemm(&(struct gemm){
-        .a = a, .b = b, .c = c, .ta = oa.transposed != flip_a, .tb = ob.transposed != flip_b, .add = add,
+        .a = a, .b = b, .c = c, .ta = oa.transposed != flip_a, .tb = ob.transposed != flip_b, .add = add ? c : NULL,
         .M = M, .N = N, .K = K, .batch = oc.batch, .a_pitch = oa.pitch, .b_pitch = ob.pitch, .c_pitch = oc.pitch,
         .a_batch = oa.batch_stride, .b_batch = ob.batch_stride, .c_batch = oc.batch_stride,
     });

@@ -4,22 +4,25 @@
 
 #include "op/op.h"
 
-enum gemm_activation { GEMM_NONE, GEMM_SILU, GEMM_GELU, GEMM_GELU_TANH };
+/* GEMM_GATE makes c half as wide: silu of the product's left half times its right half. Only where gemm_gates(). */
+enum gemm_activation { GEMM_NONE, GEMM_SILU, GEMM_GELU, GEMM_GELU_TANH, GEMM_GATE };
 
-/* c[M,N] (=|+=) activation(op(a)[M,K] * op(b)[K,N] + bias[N]), `batch` times. Pitches and batch
- * strides are in elements. a, c and bias are f32; b may be f16 or bf16, or a
+/* c[M,N] = activation(op(a)[M,K] * op(b)[K,N] + bias[N]) + add[M,N], `batch` times. Pitches and batch
+ * strides are in elements. a, c, bias and add are f32; b may be f16 or bf16, or a
  * matrix in blocks (int8, int4) as it is, without a batch. */
 struct gemm {
     tain_tensor *a, *b, *bias, *c; /* bias may be NULL */
+    tain_tensor *add;              /* NULL, c itself, or another with c's pitch and batch stride */
     bool ta;                       /* a is stored [K][M] */
     bool tb;                       /* b is stored [N][K] */
-    bool add;
     enum gemm_activation activation;
     int64_t M, N, K, batch;
     int64_t a_pitch, b_pitch, c_pitch, a_batch, b_batch, c_batch;
 };
 
 int gemm(const struct gemm *g);
+/* Whether x W^T can end with GEMM_GATE. */
+bool gemm_gates(const tain_tensor *x, const tain_tensor *w);
 
 /* ---- Linear layers (linear.c) ---- */
 
@@ -34,9 +37,10 @@ struct linear_adapters {
     float scale[LINEAR_ADAPTERS];
 };
 
-/* activation other than GEMM_NONE is not for training. bias and adapters may be NULL. */
+/* x W^T + bias, what adapters add to it, and `residual`, which has the result's shape. activation other than
+ * GEMM_NONE is not for training, and GEMM_GATE has neither bias nor residual nor adapters. bias, residual and adapters may be NULL. */
 tain_tensor *op_linear(tain_tensor *x, tain_tensor *weight, tain_tensor *bias, enum gemm_activation activation,
-                       const struct linear_adapters *adapters);
+                       tain_tensor *residual, const struct linear_adapters *adapters);
 
 /* out[N] (=|+=) the sum over the rows of x[rows, N]. */
 int gemm_column_sum(tain_tensor *x, int64_t rows, tain_tensor *out, bool add);

@@ -6,7 +6,7 @@
 // is that offset divided by four plus the texel; IN1 and GET1 move single floats.
 //
 // An output is a storage buffer. OUT4/OUT1 declare it; write SET4/SET1(name, i, on, v), which give texel or
-// number i the value v where `on`, or name.at[i] = v. On the CPU driver, which stores in a loop over the
+// number i the value v where `on`, or name.at[i] = v. OUT2 adds SET2, of pairs, to an output. On the CPU driver, which stores in a loop over the
 // lanes, SET4 takes a quarter less time: it moves eight bytes a turn, and needs no branch where `on` is false
 // and outside of control flow, because what is stored past the end of a buffer is dropped
 // (robustBufferAccess). So there IDLE(condition) lets invocations that have nothing to write go on; what they
@@ -26,6 +26,8 @@
     layout(binding = slot, std430) buffer Out_##name { vec4 at[]; } name; \
     layout(binding = slot, std430) buffer Wide_##name { u64vec2 at[]; } wide_##name
 #define SET4(name, i, on, v) wide_##name.at[(on) ? (i) : 0x0fffffffu] = packed_(v)
+#define OUT2(slot, name) layout(binding = slot, std430) buffer Pair_##name { uint64_t at[]; } pair_##name
+#define SET2(name, i, on, v) pair_##name.at[(on) ? (i) : 0x1fffffffu] = packUint2x32(floatBitsToUint(v))
 #define SET1(name, i, on, v) name.at[(on) ? (i) : 0x3fffffffu] = v
 #define IDLE(condition)
 u64vec2 packed_(vec4 v)
@@ -42,7 +44,9 @@ u64vec2 packed_(vec4 v)
 #define GET4U(name, i) name.at[i]
 #define GET1U(name, i) name.at[i]
 #define OUT4(slot, name) layout(binding = slot, std430) buffer Out_##name { vec4 at[]; } name
+#define OUT2(slot, name) layout(binding = slot, std430) buffer Pair_##name { vec2 at[]; } pair_##name
 #define SET4(name, i, on, v) if (on) name.at[i] = v
+#define SET2(name, i, on, v) if (on) pair_##name.at[i] = v
 #define SET1(name, i, on, v) if (on) name.at[i] = v
 #define IDLE(condition) if (condition) return
 #endif

@@ -29,6 +29,7 @@ static const struct use uses[] = {
     { "matmul.v4", true, 0, 7, { 16, 0, 0, 8, 1, 0, 0 } },  /* dy W */
     { "matmul.v4", true, 0, 7, { 16, 1, 0, 8, 1, 0, 0 } },  /* dy^T x */
     { "matmul.v4", true, 0, 7, { 8, 0, 1, 8, 0, 1, 0 } },   /* few rows */
+    { "matmul.v4", true, 0, 7, { 16, 0, 1, 8, 0, 0, 4 } },  /* silu(gate) * up */
     { "matmul.v1", false, 0, 7, { 16, 0, 1, 1, 0, 1, 2 } },
     { "matmul.v1", false, 0, 7, { 16, 1, 0, 1, 1, 0, 0 } },
     { "gemv.b_int", true, 0, 5, { 2, 4, 0, 1, 0 } },

@@ -1,5 +1,5 @@
-/* Linear layers: weights in 16 bits and in blocks, activations, and adapters: beside each other, at odd rows, over each
- * other, with all else frozen. */
+/* Linear layers: weights in 16 bits and in blocks, activations, gates, residuals, and adapters: beside each other, at odd rows,
+ * over each other, with all else frozen. */
 #include "op/check_op.h"
 #include "op/matmul.h"
 
@@ -34,7 +34,7 @@ static tain_tensor *adapted(tain_tensor *const *in, const double *with, int coun
         { (int32_t)with[0], (int32_t)with[1] }, { (float)with[2], (float)with[3] },
     };
 
-    return op_linear(in[0], in[1], NULL, GEMM_NONE, &a);
+    return op_linear(in[0], in[1], NULL, GEMM_NONE, NULL, &a);
 }
 
 static tain_tensor *run_one(tain_tensor *const *in, const double *with)
@@ -79,6 +79,25 @@ static void reference_two(const struct check_value *in, struct check_value *out,
     add_adapter(in, 1, out, with);
 }
 
+/* Inputs: x, weight, bias, residual, and A and B of an adapter if its scale is not 0; with: its row, nothing, its scale. */
+static tain_tensor *run_residual(tain_tensor *const *in, const double *with)
+{
+    struct linear_adapters a = { 0 };
+
+    if (with[2] != 0)
+        a = (struct linear_adapters){ 1, { in[4] }, { in[5] }, { (int32_t)with[0] }, { (float)with[2] } };
+    return op_linear(in[0], in[1], in[2], GEMM_NONE, in[3], &a);
+}
+
+static void reference_residual(const struct check_value *in, struct check_value *out, const double *with)
+{
+    reference(in, out, with);
+    for (int64_t i = 0; i < out->count; i++)
+        out->at[i] += in[3].at[i];
+    if (with[2] != 0)
+        add_adapter((struct check_value[]){ in[0], in[1], in[4], in[5] }, 0, out, with);
+}
+
 /* A linear layer with its activation, against the activation by itself. */
 static void check_activation(tain_device *d, int64_t rows)
 {
@@ -96,7 +115,7 @@ static void check_activation(tain_device *d, int64_t rows)
     tain_tensor *w = tensor_from(d, TAIN_F32, 2, (int64_t[]){ OUT, IN }, ws);
     tain_tensor *bias = tensor_from(d, TAIN_F32, 1, (int64_t[]){ OUT }, bs), *plain = tain_linear(x, w, bias);
     for (int i = GEMM_SILU; i <= GEMM_GELU_TANH; i++) {
-        tain_tensor *want = act[i](plain), *y = op_linear(x, w, bias, (enum gemm_activation)i, NULL);
+        tain_tensor *want = act[i](plain), *y = op_linear(x, w, bias, (enum gemm_activation)i, NULL, NULL);
         CHECK(want && y);
         CHECK_INT(tain_tensor_read(want, a, rows * OUT), 0);
         CHECK_INT(tain_tensor_read(y, b, rows * OUT), 0);
@@ -126,6 +145,38 @@ static tain_tensor *random_tensor(tain_device *d, int64_t rows, int64_t columns,
     return t;
 }
 
+/* The gate of an MLP at the end of its product, against the gate by itself; x is a part of something wider. */
+static void check_gate(tain_device *d, int64_t rows, int64_t in, int64_t half, tain_type type)
+{
+    tain_tensor *all = random_tensor(d, rows, in + 8, NULL), *x = tain_slice(all, 1, 4, in), *f = random_tensor(d, 2 * half, in, NULL);
+    tain_tensor *w = tain_cast(f, type), *both = tain_linear(x, w, NULL), *want = both ? tain_swiglu(both) : NULL, *y;
+    float *a = malloc((size_t)(rows * half) * 4), *b = malloc((size_t)(rows * half) * 4);
+
+    CHECK(a && b && want && gemm_gates(x, w));
+    CHECK((y = op_linear(x, w, NULL, GEMM_GATE, NULL, NULL)));
+    CHECK(y->shape[0] == rows && y->shape[1] == half);
+    CHECK_INT(tain_tensor_read(want, a, rows * half), 0);
+    CHECK_INT(tain_tensor_read(y, b, rows * half), 0);
+    for (int64_t k = 0; k < rows * half; k++)
+        CHECK_CLOSE(a[k], b[k], 1e-5 * (1 + fabsf(a[k])));
+    free(a);
+    free(b);
+    for (size_t i = 0; i < 7; i++)
+        tensor_unref((tain_tensor *[]){ all, x, f, w, both, want, y }[i]);
+}
+
+/* Where the product cannot end so. */
+static void check_no_gate(tain_device *d)
+{
+    tain_tensor *x = random_tensor(d, 9, 32, NULL), *few = random_tensor(d, 4, 32, NULL), *w = random_tensor(d, 24, 32, NULL);
+    tain_tensor *blocks = tain_tensor_create(d, TAIN_INT8, 2, (int64_t[]){ 24, 32 }), *odd = random_tensor(d, 12, 32, NULL);
+    tain_tensor *thin = random_tensor(d, 9, 30, NULL), *of_thin = random_tensor(d, 24, 30, NULL);
+
+    CHECK(gemm_gates(x, w) && !gemm_gates(few, w) && !gemm_gates(x, odd) && !gemm_gates(x, blocks) && !gemm_gates(thin, of_thin));
+    for (size_t i = 0; i < 7; i++)
+        tensor_unref((tain_tensor *[]){ x, few, w, blocks, odd, thin, of_thin }[i]);
+}
+
 /* q, k and v side by side, each with its adapter, and a bias: against three layers by themselves. Only
  * adapters are trained, as in fine-tuning; x is the first activation and has no gradient. */
 static void check_three(tain_device *d)
@@ -146,7 +197,7 @@ static void check_three(tain_device *d)
         tain_tensor *y = NULL, *loss = NULL, *s, *t;
         CHECK_INT(tain_tape_begin(d), 0);
         if (!apart) {
-            CHECK((y = op_linear(x, w, flat, GEMM_NONE, &a)));
+            CHECK((y = op_linear(x, w, flat, GEMM_NONE, NULL, &a)));
             CHECK_INT(tain_tensor_read(y, got, ROWS * 19), 0);
             s = tain_square(y);
             loss = tain_sum(s);
@@ -156,7 +207,7 @@ static void check_three(tain_device *d)
             struct linear_adapters single = { 1, { a.a[i] }, { a.b[i] }, { 0 }, { a.scale[i] } };
             tain_tensor *wi = tensor_from(d, TAIN_F32, 2, (int64_t[]){ own[i], IN }, ws + at[i] * IN);
             tain_tensor *bi = tensor_from(d, TAIN_F32, 1, &own[i], bs + at[i]);
-            CHECK((y = op_linear(x, wi, bi, GEMM_NONE, &single)));
+            CHECK((y = op_linear(x, wi, bi, GEMM_NONE, NULL, &single)));
             CHECK_INT(tain_tensor_read(y, want, ROWS * own[i]), 0);
             for (int64_t k = 0; k < ROWS * own[i]; k++)
                 CHECK_CLOSE(got[k / own[i] * 19 + at[i] + k % own[i]], want[k], 1e-5);
@@ -270,9 +321,10 @@ static void check_refused(tain_device *d)
     CHECK(!tain_linear(x, odd, NULL) && strstr(tain_error(), "linear: inner sizes differ: x is [3, 8], weight is [4, 2]"));
     CHECK(!tain_linear(x, w, a) && strstr(tain_error(), "linear: bias is [2, 8], weight is [4, 8]"));
     CHECK(!tain_linear(x, NULL, NULL) && strstr(tain_error(), "linear: weight is missing"));
-    CHECK(!op_linear(x, w, NULL, GEMM_NONE, &low));
+    CHECK(!op_linear(x, w, NULL, GEMM_NONE, x, NULL) && strstr(tain_error(), "linear: residual is [3, 8]; x is [3, 8], weight is [4, 8]"));
+    CHECK(!op_linear(x, w, NULL, GEMM_NONE, NULL, &low));
     CHECK(strstr(tain_error(), "linear: adapter 1 is [2, 8] and [3, 2] at row 2 of weight [4, 8]"));
-    CHECK(!op_linear(x, w, NULL, GEMM_NONE, &wrong) && strstr(tain_error(), "linear: adapter 1 is [2, 8] and [4, 8]"));
+    CHECK(!op_linear(x, w, NULL, GEMM_NONE, NULL, &wrong) && strstr(tain_error(), "linear: adapter 1 is [2, 8] and [4, 8]"));
     tensor_unref(x);
     tensor_unref(w);
     tensor_unref(a);
@@ -334,6 +386,23 @@ int main(void)
         { .in = { { 2, { 9, 7 } }, { 2, { 13, 7 } }, { 2, { 1, 7 } }, { 2, { 5, 1 } }, { 2, { 2, 7 } }, { 2, { 6, 2 } } }, .with = { 1, 7, 1, -1 } },
         { .in = { { 2, { 6, 12 } }, { 2, { 20, 12 } }, { 2, { 3, 12 } }, { 2, { 12, 3 } }, { 2, { 3, 12 } }, { 2, { 16, 3 } } }, .with = { 0, 4, 0.5, 2 } },
     };
+    static const struct check_case residuals[] = { /* many rows, odd sizes, few rows, weights of other kinds */
+        { .in = { { 3, { 2, 21, 12 } }, { 2, { 72, 12 } }, { 1, { 72 } }, { 3, { 2, 21, 72 } } } },
+        { .in = { { 2, { 9, 10 } }, { 2, { 7, 10 } }, { 1, { 7 } }, { 2, { 9, 7 } } } },
+        { .in = { { 2, { 6, 15 } }, { 2, { 12, 15 } }, { 1, { 12 } }, { 2, { 6, 12 } } } },
+        { .in = { { 3, { 3, 1, 132 } }, { 2, { 13, 132 } }, { 1, { 13 } }, { 3, { 3, 1, 13 } } } },
+        { .in = { { 2, { 9, 16 } }, { 2, { 24, 16 }, -1, 1, TAIN_BF16, true }, { 1, { 24 } }, { 2, { 9, 24 } } } },
+        { .in = { { 2, { 5, 6 } }, { 2, { 7, 6 }, -1, 1, TAIN_F16, true }, { 1, { 7 } }, { 2, { 5, 7 } } } },
+        { .in = { { 2, { 9, 96 } }, { 2, { 23, 96 }, -1, 1, TAIN_INT8, true }, { 1, { 23 } }, { 2, { 9, 23 } } } },
+        { .in = { { 2, { 2, 288 } }, { 2, { 8, 288 }, -1, 1, TAIN_INT4, true }, { 1, { 8 } }, { 2, { 2, 8 } } } },
+        { .in = { { 2, { 0, 4 } }, { 2, { 4, 4 } }, { 1, { 4 } }, { 2, { 0, 4 } } } },
+    };
+    static const struct check_case both[] = {
+        { .in = { { 2, { 17, 20 } }, { 2, { 24, 20 } }, { 1, { 24 } }, { 2, { 17, 24 } }, { 2, { 3, 20 } }, { 2, { 9, 3 } } },
+          .with = { 5, 0, -0.5 } },
+        { .in = { { 2, { 7, 64 } }, { 2, { 9, 64 }, -1, 1, TAIN_INT4, true }, { 1, { 9 } }, { 2, { 7, 9 } }, { 2, { 3, 64 } },
+                  { 2, { 4, 3 } } }, .with = { 3, 0, 2 } },
+    };
     tain_device *d = tain_device_open(NULL);
 
     CHECK(d);
@@ -343,8 +412,16 @@ int main(void)
     CHECK_CASES(d, (&(struct check_op){ "linear, few rows", 3, run, reference, 1e-5, 1e-4 }), few);
     CHECK_CASES(d, (&(struct check_op){ "linear, adapted", 4, run_one, reference_one, 1e-5, 1e-4 }), ones);
     CHECK_CASES(d, (&(struct check_op){ "linear, adapted twice", 6, run_two, reference_two, 1e-5, 1e-4 }), twos);
+    CHECK_CASES(d, (&(struct check_op){ "linear, residual", 4, run_residual, reference_residual, 1e-5, 1e-4 }), residuals);
+    CHECK_CASES(d, (&(struct check_op){ "linear, residual, adapted", 6, run_residual, reference_residual, 1e-5, 1e-4 }), both);
     check_activation(d, 5);
     check_activation(d, 2); /* few rows */
+    check_gate(d, 5, 8, 4, TAIN_F32);
+    check_gate(d, 33, 40, 36, TAIN_F32);
+    check_gate(d, 70, 132, 96, TAIN_F32);
+    check_gate(d, 18, 36, 20, TAIN_BF16);
+    check_gate(d, 9, 64, 68, TAIN_F16);
+    check_no_gate(d);
     check_three(d);
     check_rows(d, TAIN_INT8);
     check_rows(d, TAIN_INT4);
