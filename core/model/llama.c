@@ -102,14 +102,13 @@ void llama_cache_free(struct llama_cache *cache)
 
 static int spread(tain_tensor *to, tain_tensor *from, tain_tensor *which, int64_t used)
 {
-    int64_t unit = attention_unit(to->type), row = used * to->stride[1] / unit, x, y;
-    struct { uint32_t n, row, pitch, to_pitch; } p = {
-        (uint32_t)(to->shape[0] * row), (uint32_t)row, (uint32_t)(from->stride[0] / unit), (uint32_t)(to->stride[0] / unit),
+    int64_t unit = attention_unit(to->type), row = used * to->stride[1] / unit;
+    struct { uint32_t row, pitch, to_pitch; } p = {
+        (uint32_t)row, (uint32_t)(from->stride[0] / unit), (uint32_t)(to->stride[0] / unit),
     };
 
-    op_grid(p.n, 256, &x, &y);
-    return op_dispatch(to->device, op_pipeline(to->device, 256, NULL, 0, "spread"), (tain_tensor *[]){ from, which, to }, 3,
-                       4, &p, sizeof(p), x, y, 1, 4.0 * p.n);
+    return op_dispatch(to->device, op_pipeline(to->device, 64, NULL, 0, "spread"), (tain_tensor *[]){ from, which, to }, 3, 4,
+                       &p, sizeof(p), (row + 63) / 64, to->shape[0], 1, 4.0 * (double)(to->shape[0] * row));
 }
 
 int llama_cache_spread(struct llama_cache *to, const struct llama_cache *from, tain_tensor *which)
