@@ -102,14 +102,13 @@ void llama_cache_free(struct llama_cache *cache)
 
 static int spread(tain_tensor *to, tain_tensor *from, tain_tensor *which, int64_t used)
 {
-    int64_t unit = attention_unit(to->type), row = used * to->stride[1] / unit, x, y;
-    struct { uint32_t n, row, pitch, to_pitch; } p = {
-        (uint32_t)(to->shape[0] * row), (uint32_t)row, (uint32_t)(from->stride[0] / unit), (uint32_t)(to->stride[0] / unit),
+    int64_t unit = attention_unit(to->type), row = used * to->stride[1] / unit;
+    struct { uint32_t row, pitch, to_pitch; } p = {
+        (uint32_t)row, (uint32_t)(from->stride[0] / unit), (uint32_t)(to->stride[0] / unit),
     };
 
-    op_grid(p.n, 256, &x, &y);
-    return op_dispatch(to->device, op_pipeline(to->device, 256, NULL, 0, "spread"), (tain_tensor *[]){ from, which, to }, 3,
-                       4, &p, sizeof(p), x, y, 1, 4.0 * p.n);
+    return op_dispatch(to->device, op_pipeline(to->device, 64, NULL, 0, "spread"), (tain_tensor *[]){ from, which, to }, 3, 4,
+                       &p, sizeof(p), (row + 63) / 64, to->shape[0], 1, 4.0 * (double)(to->shape[0] * row));
 }
 
 int llama_cache_spread(struct llama_cache *to, const struct llama_cache *from, tain_tensor *which)
@@ -125,33 +124,16 @@ int llama_cache_spread(struct llama_cache *to, const struct llama_cache *from, t
     return status;
 }
 
-/* Adds keys and values of a packed [B, T, (H + 2 KV) D] to layer i of the cache. */
-static int append(struct llama_cache *cache, int i, const struct llama_config *c, tain_tensor *qkv)
+/* Adds the tokens of a packed [B, T, (H + 2 KV) D] to layer i of the cache, and lets them attend to all it holds. */
+static tain_tensor *attend_cached(struct llama_cache *cache, int i, const struct llama_config *c, tain_tensor *qkv,
+                                  tain_tensor *positions, tain_tensor *rule)
 {
-    tain_type type = cache->k[i]->type;
-    int64_t B = qkv->shape[0], T = qkv->shape[1], wide = qkv->shape[2], unit = attention_unit(type), x, y;
-    int64_t D = cache->k[i]->shape[3], kv = c->kv_heads * D;
-    struct { uint32_t n, T, wide, skip, kv, room, used; } p = {
-        (uint32_t)(B * T * kv / unit), (uint32_t)T, (uint32_t)(wide / unit), (uint32_t)(c->heads * D / unit),
-        (uint32_t)(kv / unit), (uint32_t)cache->room, (uint32_t)cache->used,
-    };
+    tain_tensor *q = op_rope_cached(qkv, positions, cache->k[i], cache->v[i], c->heads, c->kv_heads, cache->used, c->theta);
+    int64_t B = qkv->shape[0], T = qkv->shape[1], D = cache->k[i]->shape[3];
+    tain_tensor *k = q ? view_part(cache->k[i], 1, 0, cache->used + T) : NULL;
+    tain_tensor *v = k ? view_part(cache->v[i], 1, 0, cache->used + T) : NULL, *y = NULL;
 
-    if (B != cache->batch || cache->used + T > cache->room)
-        return fail(TAIN_EINVAL, "cache: %lld rows and %lld tokens more; it has %lld rows, and room for %lld tokens", (long long)B,
-                    (long long)T, (long long)cache->batch, (long long)(cache->room - cache->used));
-    op_grid(p.n, 256, &x, &y);
-    return op_dispatch(qkv->device, op_pipeline(qkv->device, 256, NULL, 0, "append.b_%s", type_name(type)),
-                       (tain_tensor *[]){ qkv, cache->k[i], cache->v[i] }, 3, 6, &p, sizeof(p), x, y, 1, 4.0 * p.n);
-}
-
-/* Attention of new tokens to all that the cache holds. */
-static tain_tensor *attend_cached(struct llama_cache *cache, int i, const struct llama_config *c, tain_tensor *qkv, tain_tensor *rule)
-{
-    int64_t B = qkv->shape[0], T = qkv->shape[1], wide = qkv->shape[2], D = cache->k[i]->shape[3];
-    tain_tensor *q = view_make(qkv, 4, (int64_t[]){ B, T, c->heads, D }, (int64_t[]){ T * wide, wide, D, 1 }, qkv->offset);
-    tain_tensor *k = view_part(cache->k[i], 1, 0, cache->used + T), *v = view_part(cache->v[i], 1, 0, cache->used + T), *y = NULL;
-
-    if (q && k && v)
+    if (v)
         y = op_attention(q, k, v, rule, true, cache->used, 1 / sqrtf((float)c->head));
     if (y)
         y = then(y, view_shape(y, 3, (int64_t[]){ B, T, c->heads * D }));
@@ -186,14 +168,11 @@ static tain_tensor *attend(const struct weights *w, const struct llama *m, int i
     tain_tensor *h = tain_rms_norm(x, l->norm1, c->eps);
 
     h = then(h, dense_run(w, &l->qkv, h, GEMM_NONE));
-    if (h)
+    if (h && !cache)
         h = then(h, tain_rope_qkv(h, positions, (int32_t)c->heads, (int32_t)c->kv_heads, (int32_t)c->head, c->theta));
-    if (h && cache && c->head != cache->k[i]->shape[3])
-        h = then(h, attention_heads(h, c->heads + 2 * c->kv_heads, cache->k[i]->shape[3]));
-    if (h && cache)
-        h = then(h, append(cache, i, c, h) ? NULL : attend_cached(cache, i, c, h, rule));
-    else if (h)
-        h = then(h, op_attention_packed(h, (int)c->heads, (int)c->kv_heads, rule, true));
+    if (h)
+        h = then(h, cache ? attend_cached(cache, i, c, h, positions, rule)
+                          : op_attention_packed(h, (int)c->heads, (int)c->kv_heads, rule, true));
     h = picked(h, pick);
     x = h ? picked(tensor_ref(x), pick) : NULL;
     h = then(h, dense_add(w, &l->o, h, x));

@@ -1,4 +1,4 @@
-/* attention.h - the mask rule, shared by models. */
+/* attention.h - what models need of attention: the mask rule, and caches. */
 #ifndef TAIN_OP_ATTENTION_H
 #define TAIN_OP_ATTENTION_H
 
@@ -34,6 +34,13 @@ static inline int64_t attention_room(int64_t size, tain_type type)
 
     return (size + unit - 1) / unit * unit;
 }
+
+/* What new tokens have to do with caches k and v [B, room, KV, attention_room(D)], in one pass over the packed
+ * [B, T, (H + 2 KV) * D]: keys, with rotary positions over the whole head, and values become tokens `used` and
+ * following of the caches, in their type. Returns the queries, likewise turned, as [B, T, H, attention_room(D)].
+ * No gradient. */
+tain_tensor *op_rope_cached(tain_tensor *qkv, tain_tensor *positions, tain_tensor *k, tain_tensor *v, int64_t heads,
+                            int64_t kv_heads, int64_t used, float theta);
 
 /* [B, T, heads * D] to [B, T, heads * to]: each head gets zeros behind it, or loses what is behind. */
 tain_tensor *attention_heads(tain_tensor *x, int64_t heads, int64_t to);

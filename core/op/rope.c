@@ -4,9 +4,10 @@
  * here use), and its angle is position * theta^(-2j/r). Sines and cosines are computed on the host
  * in double precision, since devices disagree about large angles, and kept on the device.
  *
- * The packed form does the queries and keys of [q | k | v] in one pass, and copies v.
+ * The packed form does the queries and keys of [q | k | v] in one pass, and copies v. The cached form, for
+ * decoding, puts keys and values where attention will read them, and makes queries alone.
  */
-#include "op/op.h"
+#include "op/attention.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@ struct rope_params {
     int32_t heads, rotated, head; /* in all, of which turned, and the size of each */
     int32_t width;
     float theta;
+    int64_t used; /* of the caches, before */
 };
 
 /* Where the elements of [B, T, heads, head] lie in a tensor. */
@@ -203,4 +205,80 @@ tain_tensor *tain_rope_qkv(tain_tensor *qkv, tain_tensor *positions, int32_t hea
                     tensor_text(qkv), heads, kv_heads, (long long)all);
     return run(&op_rope_qkv, qkv, positions,
                &(struct rope_params){ (int32_t)all, heads + kv_heads, (int32_t)(qkv->shape[2] / all), width, theta });
+}
+
+/* ---- Into caches ---- */
+
+static int infer_cached(const struct op_call *c, tain_type *type, int *dims, int64_t *shape)
+{
+    const struct rope_params *r = (void *)c->params;
+    const tain_tensor *x = c->in[0], *k = c->in[2], *v = c->in[3];
+    int64_t kv = r->heads - r->rotated, rest = k->dims == 4 ? k->shape[1] - r->used : 0;
+    int status = infer(c, type, dims, shape);
+
+    if (status)
+        return status;
+    REQUIRE(x->shape[2] % r->heads == 0 && r->rotated >= 2 * kv,
+            "rope_cached: qkv is %s; %d heads of %d do not fit, or fewer are queries than keys", tensor_text(x), r->heads, r->head);
+    REQUIRE(k->dims == 4 && tensor_same_shape(k, v) && k->type == v->type && tensor_contiguous(k) && tensor_contiguous(v) &&
+            k->shape[2] == kv && k->shape[3] == attention_room(r->head, k->type),
+            "rope_cached: the caches are %s and %s; both must be dense [B, room, %lld, %lld]", tensor_text(k), tensor_text(v),
+            (long long)kv, (long long)attention_room(r->head, k->type));
+    REQUIRE(x->shape[0] == k->shape[0] && x->shape[1] <= rest,
+            "cache: %lld rows and %lld tokens more; it has %lld rows, and room for %lld tokens", (long long)x->shape[0],
+            (long long)x->shape[1], (long long)k->shape[0], (long long)rest);
+    *dims = 4;
+    shape[2] = r->rotated - kv;
+    shape[3] = k->shape[3];
+    return 0;
+}
+
+static int forward_cached(struct op_call *c)
+{
+    const struct rope_params *r = (void *)c->params;
+    tain_tensor *qkv = c->in[0], *at = c->in[1], *k = c->in[2], *v = c->in[3], *table;
+    int64_t batch = qkv->shape[0], tokens = qkv->shape[1], room = k->shape[1], positions = span(c), x, z;
+    bool v4 = r->head % 8 == 0 && qkv->offset % 4 == 0, each = at->dims == 2;
+    uint32_t kv = (uint32_t)(r->heads - r->rotated), heads = (uint32_t)r->rotated - kv;
+    uint32_t parts = (uint32_t)(k->shape[3] / attention_unit(k->type));
+    uint32_t constants[4] = { parts, heads, kv, (uint32_t)r->head / (v4 ? 4 : 1) };
+    struct {
+        uint32_t n, tokens, used, batch_row, token_row, batch_position, token_position;
+    } p = {
+        0, (uint32_t)tokens, (uint32_t)r->used, (uint32_t)room, 1, each ? (uint32_t)tokens : 0, 1,
+    };
+
+    if (positions < 0)
+        return (int)positions;
+    if (!tensor_count(qkv))
+        return 0;
+    table = table_for(c->device, r, positions);
+    if (!table)
+        return tain_error_status();
+    if (tokens == 1) { /* a row has few parts; rows as tokens of one fill the workgroups */
+        p.tokens = (uint32_t)batch;
+        p.token_row = (uint32_t)room;
+        p.token_position = each;
+        batch = 1;
+    }
+    p.n = p.tokens * heads * parts;
+    op_grid(p.n, 256, &x, &z);
+    return op_dispatch(c->device,
+                       op_pipeline(c->device, 256, constants, 4, "rope_cached.%s.b_%s", v4 ? "v4" : "v1", type_name(k->type)),
+                       (tain_tensor *[]){ qkv, table, at, c->out, k, v }, 6, 8 | 16 | 32, &p, sizeof(p), x, batch, z,
+                       12.0 * (double)tensor_count(qkv));
+}
+
+static const struct op op_cached = {
+    .name = "rope_cached", .inputs = 4, .any_stride = 12, .any_type = 14, .no_grad = 14, .infer = infer_cached,
+    .forward = forward_cached,
+};
+
+tain_tensor *op_rope_cached(tain_tensor *qkv, tain_tensor *positions, tain_tensor *k, tain_tensor *v, int64_t heads,
+                            int64_t kv_heads, int64_t used, float theta)
+{
+    int64_t all = heads + 2 * kv_heads, head = qkv->dims == 3 ? qkv->shape[2] / all : 0;
+
+    return OP_RUN(&op_cached, (&(struct rope_params){ (int32_t)all, (int32_t)(heads + kv_heads), (int32_t)head, (int32_t)head,
+                                                      theta, used }), qkv, positions, k, v);
 }

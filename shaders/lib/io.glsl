@@ -6,11 +6,11 @@
 // is that offset divided by four plus the texel; IN1 and GET1 move single floats.
 //
 // An output is a storage buffer. OUT4/OUT1 declare it; write SET4/SET1(name, i, on, v), which give texel or
-// number i the value v where `on`, or name.at[i] = v. OUT2 adds SET2, of pairs, to an output. On the CPU driver, which stores in a loop over the
-// lanes, SET4 takes a quarter less time: it moves eight bytes a turn, and needs no branch where `on` is false
-// and outside of control flow, because what is stored past the end of a buffer is dropped
-// (robustBufferAccess). So there IDLE(condition) lets invocations that have nothing to write go on; what they
-// read may be anything.
+// number i the value v where `on`, or name.at[i] = v. OUT4U and SET4U do the same for words of any type, and OUT2
+// adds SET2, of pairs, to an output. On the CPU driver, which stores in a loop over the lanes, SET4 takes a
+// quarter less time: it moves eight bytes a turn, and needs no branch where `on` is false and outside of control
+// flow, because what is stored past the end of a buffer is dropped (robustBufferAccess). So there
+// IDLE(condition) lets invocations that have nothing to write go on; what they read may be anything.
 
 #ifdef READ_TEXEL
 #extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
@@ -29,11 +29,13 @@
 #define OUT2(slot, name) layout(binding = slot, std430) buffer Pair_##name { uint64_t at[]; } pair_##name
 #define SET2(name, i, on, v) pair_##name.at[(on) ? (i) : 0x1fffffffu] = packUint2x32(floatBitsToUint(v))
 #define SET1(name, i, on, v) name.at[(on) ? (i) : 0x3fffffffu] = v
+#define OUT4U(slot, name) \
+    layout(binding = slot, std430) buffer Out_##name { uvec4 at[]; } name; \
+    layout(binding = slot, std430) buffer Wide_##name { u64vec2 at[]; } wide_##name
+#define SET4U(name, i, on, v) SET4(name, i, on, v)
 #define IDLE(condition)
-u64vec2 packed_(vec4 v)
-{
-    return u64vec2(packUint2x32(floatBitsToUint(v.xy)), packUint2x32(floatBitsToUint(v.zw)));
-}
+u64vec2 packed_(uvec4 v) { return u64vec2(packUint2x32(v.xy), packUint2x32(v.zw)); }
+u64vec2 packed_(vec4 v) { return packed_(floatBitsToUint(v)); }
 #else
 #define IN4(slot, name) layout(binding = slot, std430) readonly buffer In_##name { vec4 at[]; } name
 #define IN1(slot, name) layout(binding = slot, std430) readonly buffer In_##name { float at[]; } name
@@ -48,11 +50,12 @@ u64vec2 packed_(vec4 v)
 #define SET4(name, i, on, v) if (on) name.at[i] = v
 #define SET2(name, i, on, v) if (on) pair_##name.at[i] = v
 #define SET1(name, i, on, v) if (on) name.at[i] = v
+#define OUT4U(slot, name) layout(binding = slot, std430) buffer Out_##name { uvec4 at[]; } name
+#define SET4U(name, i, on, v) if (on) name.at[i] = v
 #define IDLE(condition) if (condition) return
 #endif
 
 #define OUT1(slot, name) layout(binding = slot, std430) buffer Out_##name { float at[]; } name
-#define OUT4U(slot, name) layout(binding = slot, std430) buffer Out_##name { uvec4 at[]; } name
 #define OUT1U(slot, name) layout(binding = slot, std430) buffer Out_##name { uint at[]; } name
 
 // Elementwise shaders are written once for NUM, which is four floats (V4) or one (V1). AT(offset)

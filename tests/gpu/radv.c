@@ -64,6 +64,8 @@ static const struct use uses[] = {
     { "reduce.sum.rows", false, 0, 0, { 0 } },
     { "reduce.max.rows", false, 0, 0, { 0 } },
     { "embed", false, 64, 2, { 128, 1 } },
+    { "rope_cached.v4", true, 256, 4, { 16, 16, 16, 16 } },
+    { "rope_cached", true, 256, 4, { 4, 4, 2, 14 } },
     { "rope", true, 256, 6, { 0, 16, 16, 16, 16, 0 } },
     { "gate", true, 256, 5, { 512, 1, 1, 1, 1 } },
     { "patch", false, 256, 2, { 4, 3 } },

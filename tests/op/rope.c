@@ -1,7 +1,9 @@
 /* Rotary positions: whole and partial widths, positions shared by the batch or not, the packed form,
- * and angles so large that a device's own sine would be wrong.
+ * angles so large that a device's own sine would be wrong, and the form that fills caches.
  */
 #include "check_op.h"
+
+#include "op/attention.h"
 
 /* [B, T, heads, head]: with[0] width, with[1] theta, with[2] rotated heads (0: all). */
 static void turn(const struct check_value *in, struct check_value *out, const double *with, int64_t heads)
@@ -90,6 +92,111 @@ static void check_slice(tain_device *d)
     tain_tensor_free(at);
 }
 
+/* ---- Into caches ---- */
+
+struct cached {
+    int64_t B, T, heads, kv, head, used;
+    bool each; /* rows have positions of their own */
+};
+
+static float *numbers(tain_tensor *t)
+{
+    int64_t n = tensor_count(t);
+    float *all = malloc((size_t)n * sizeof(float));
+
+    CHECK_INT(tain_tensor_read(t, all, n), 0);
+    return all;
+}
+
+/* What lies at [b, t, h, i] is what the packed form has there, rounded to `type`, and zero behind a head. */
+static void check_heads(const float *got, int64_t rows, int64_t first, int64_t room, const struct cached *c, int64_t heads,
+                        const float *want, int64_t from, tain_type type)
+{
+    int64_t size = attention_room(c->head, type), all = c->heads + 2 * c->kv;
+
+    for (int64_t b = 0; b < c->B; b++)
+        for (int64_t t = 0; t < rows; t++)
+            for (int64_t k = 0; k < heads * size; k++) {
+                int64_t h = k / size, i = k % size, at = t - first;
+                float there = got[((b * room + t) * heads + h) * size + i];
+                if (at < 0 || at >= c->T)
+                    CHECK(there == 3); /* as it was */
+                else
+                    CHECK(there == (i < c->head ? want[((b * c->T + at) * all + from + h) * c->head + i] : 0));
+            }
+}
+
+static void check_cached(tain_device *d, const struct cached *c, tain_type type)
+{
+    enum { MORE = 2 };
+    int64_t wide = (c->heads + 2 * c->kv) * c->head, n = c->B * c->T * wide, room = c->used + c->T + MORE;
+    int64_t shape[4] = { c->B, room, c->kv, attention_room(c->head, type) }, size = c->B * room * c->kv * shape[3];
+    float *x = malloc((size_t)n * sizeof(float)), *threes = malloc((size_t)size * sizeof(float)), *parts[5];
+    int32_t *places = malloc((size_t)(c->B * c->T) * sizeof(int32_t));
+    tain_tensor *qkv = tain_tensor_create(d, TAIN_F32, 3, (int64_t[]){ c->B, c->T, wide }), *at;
+    tain_tensor *k = tain_tensor_create(d, type, 4, shape), *v = tain_tensor_create(d, type, 4, shape), *q, *plain, *rounded;
+
+    for (int64_t i = 0; i < n; i++)
+        x[i] = check_uniform(-2, 2);
+    for (int64_t i = 0; i < size; i++)
+        threes[i] = 3;
+    for (int64_t i = 0; i < c->B * c->T; i++)
+        places[i] = (int32_t)(c->used + 5 * i);
+    at = c->each ? tensor_from(d, TAIN_I32, 2, (int64_t[]){ c->B, c->T }, places) : tensor_from(d, TAIN_I32, 1, &c->T, places);
+    CHECK_INT(tain_tensor_write(qkv, x, n), 0);
+    CHECK_INT(tain_tensor_write(k, threes, size), 0);
+    CHECK_INT(tain_tensor_write(v, threes, size), 0);
+    CHECK((q = op_rope_cached(qkv, at, k, v, c->heads, c->kv, c->used, 10000)));
+    CHECK((plain = tain_rope_qkv(qkv, at, (int32_t)c->heads, (int32_t)c->kv, (int32_t)c->head, 10000)));
+    CHECK((rounded = tain_cast(plain, type)));
+    tain_tensor *const of[5] = { q, k, v, plain, rounded };
+    for (int i = 0; i < 5; i++)
+        parts[i] = numbers(of[i]);
+    CHECK_INT(q->shape[3], shape[3]);
+    check_heads(parts[0], c->T, 0, c->T, c, c->heads, parts[3], 0, type);
+    check_heads(parts[1], room, c->used, room, c, c->kv, parts[4], c->heads, type);
+    check_heads(parts[2], room, c->used, room, c, c->kv, parts[4], c->heads + c->kv, type);
+    for (int i = 0; i < 5; i++) {
+        free(parts[i]);
+        tain_tensor_free(of[i]);
+    }
+    tain_tensor_free(qkv);
+    tain_tensor_free(at);
+    free(x);
+    free(threes);
+    free(places);
+}
+
+static void check_caches(tain_device *d)
+{
+    static const struct cached cases[] = {
+        { 70, 1, 4, 4, 32, 3, true }, /* more than one workgroup */
+        { 3, 1, 6, 2, 16, 0, false },
+        { 2, 5, 4, 2, 64, 1, true },
+        { 2, 5, 3, 3, 8, 2, false },
+        { 2, 3, 4, 2, 12, 4, true }, /* filled up in 16 bits */
+        { 3, 1, 2, 1, 6, 1, true },  /* and in f32 */
+        { 2, 0, 2, 1, 8, 1, true },
+    };
+    tain_tensor *x = tain_tensor_create(d, TAIN_F32, 3, (int64_t[]){ 2, 3, 4 * 8 }), *k, *v;
+    tain_tensor *at = tensor_from(d, TAIN_I32, 1, (int64_t[]){ 3 }, (int32_t[]){ 0, 1, 2 });
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+        for (tain_type type = TAIN_F32; type <= TAIN_BF16; type++)
+            if (type != TAIN_I32)
+                check_cached(d, &cases[i], type);
+    k = tain_tensor_create(d, TAIN_F32, 4, (int64_t[]){ 2, 4, 1, 8 });
+    v = tain_tensor_create(d, TAIN_F32, 4, (int64_t[]){ 2, 4, 1, 8 });
+    CHECK(!op_rope_cached(x, at, k, v, 2, 1, 2, 10000));
+    CHECK_STRING(tain_error(), "cache: 2 rows and 3 tokens more; it has 2 rows, and room for 2 tokens");
+    CHECK(!op_rope_cached(x, at, k, v, 1, 1, 0, 10000));
+    CHECK(!op_rope_cached(x, at, k, x, 2, 1, 0, 10000));
+    tain_tensor_free(x);
+    tain_tensor_free(at);
+    tain_tensor_free(k);
+    tain_tensor_free(v);
+}
+
 static void check_refusals(tain_device *d)
 {
     tain_tensor *x = tain_tensor_create(d, TAIN_F32, 4, (int64_t[]){ 2, 3, 2, 8 });
@@ -117,6 +224,7 @@ int main(void)
     CHECK_CASES(d, (&(struct check_op){ "rope", 2, rope, reference }), cases);
     CHECK_CASES(d, (&(struct check_op){ "rope_qkv", 2, rope_qkv, reference_qkv }), packed);
     check_slice(d);
+    check_caches(d);
     check_refusals(d);
     CHECK_INT(tain_device_memory(d, false), 0);
     tain_device_free(d);
