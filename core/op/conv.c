@@ -157,8 +157,12 @@ static int gather(struct op_call *c, const char *kind, tain_tensor *a, tain_tens
     uint32_t lanes = info->lanes, cols = lanes_over(back ? s.in4 : s.out4, c->device);
     /* Sums are kept in registers, which on GPUs are for all the subgroups in flight. */
     uint32_t tile = cols >= 8 && info->texel ? 32 : cols >= 4 ? 16 : 8;
+    int64_t pixels = s.batch * (back ? s.high * s.wide : s.to_high * s.to_wide), per, x, z;
+    /* On CPUs weights that are read serve twice as many pixels where that leaves work for all threads. */
+    if (tile == 32 && pixels >= 16 * 2 * tile)
+        tile *= 2;
+    per = tile * (lanes / cols);
     uint32_t constants[4] = { cols, (uint32_t)v->stride, tile, flag };
-    int64_t pixels = s.batch * (back ? s.high * s.wide : s.to_high * s.to_wide), per = tile * (lanes / cols), x, z;
     struct {
         uint32_t pixels, columns, depth, high, wide, to_high, to_wide, kernel_high, kernel_wide;
         int32_t pad;
