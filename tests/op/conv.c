@@ -43,6 +43,7 @@ static const struct check_case cases[] = {
     CASE(1, 8, 8, 3, 8, 12, 2, 0, 1),  CASE(2, 5, 7, 3, 8, 5, 2, 1, 1),  CASE(1, 6, 6, 3, 32, 3, 1, 1, 1),
     CASE(1, 3, 3, 3, 40, 72, 1, 1, 1), CASE(3, 1, 1, 1, 1, 1, 1, 0, 0),  CASE(1, 9, 33, 2, 16, 16, 1, 0, 0),
     CASE(1, 6, 5, 3, 16, 132, 2, 0, 1), CASE(0, 4, 4, 3, 4, 4, 1, 1, 1), CASE(1, 8, 8, 4, 12, 24, 4, 0, 0),
+    CASE(1, 31, 34, 1, 4, 32, 1, 0, 0), /* many pixels a tile */
 };
 
 static const struct check_case bare_cases[] = { CASE(1, 5, 4, 3, 8, 8, 1, 1, 1), CASE(1, 5, 4, 1, 7, 9, 2, 0, 0) };
