@@ -76,7 +76,8 @@ static int dispatch_few(const struct gemm *g)
     tain_device *d = g->c->device;
     const struct gpu_info *info = gpu_info(d->gpu);
     bool blocks = type_blocks(g->b->type);
-    uint32_t outputs = info->lanes < 8 ? info->lanes : !info->texel && blocks ? 4 : 8;
+    /* What is read of x serves them all; a lane each writes them at the end. GPUs have no room for many sums. */
+    uint32_t outputs = info->lanes < 8 ? info->lanes : !info->texel ? (blocks ? 4 : 8) : info->lanes >= 16 && g->N >= 512 ? 16 : 8;
     int64_t x, y;
     uint32_t constants[5] = { (uint32_t)g->M, outputs, g->add != NULL, g->bias != NULL, g->activation };
     struct { uint32_t N, K, x_pitch, w_pitch, y_pitch; } p = {
