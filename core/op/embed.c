@@ -40,8 +40,7 @@ static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *s
 static int forward(struct op_call *c)
 {
     tain_tensor *table = c->in[0], *index = c->in[1];
-    bool v4 = table->shape[1] % 4 == 0 && (table->type != TAIN_F32 || table->offset % 4 == 0) &&
-              c->out->offset % 4 == 0;
+    bool v4 = table->shape[1] % 4 == 0 && table->offset % 4 == 0 && c->out->offset % 4 == 0;
     int64_t n = tensor_count(c->out) / (v4 ? 4 : 1), x, y;
     uint32_t constants[2] = { (uint32_t)table->shape[1] / (v4 ? 4 : 1), table->type == TAIN_BF16 };
     struct { uint32_t n, rows; } p = { (uint32_t)n, (uint32_t)table->shape[0] };
