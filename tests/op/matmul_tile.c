@@ -168,8 +168,23 @@ static void check_device(int invocations)
 
 int main(void)
 {
+    tain_device *d;
+
     setenv("TAIN_READ", "buffer", 1);
     check_device(0);
     check_device(128);
+    unsetenv("TAIN_LIMITS");
+
+    /* Who asks for tiles gets them, but not where kernels for CPUs are used. */
+    setenv("TAIN_MATMUL", "tiled", 1);
+    d = tain_device_open(NULL);
+    CHECK(d);
+    CHECK_INT(d->tiles, TILES_ALL);
+    tain_device_free(d);
+    setenv("TAIN_READ", "texel", 1);
+    d = tain_device_open(NULL);
+    CHECK(d);
+    CHECK_INT(d->tiles, TILES_NEVER);
+    tain_device_free(d);
     return 0;
 }
