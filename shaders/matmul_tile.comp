@@ -2,9 +2,8 @@
 // invocations find neighbouring numbers, whatever the orientation, and passed on through shared memory.
 //
 // A workgroup makes a tile of TM rows by TN columns. Per step of DEPTH k it brings that many columns of A and
-// rows of B into shared memory, both with k as the slower dimension; an invocation has four columns of four rows,
-// or twice as many rows. What the next step needs is read while this one is computed. Every sum is added up in the
-// order of k, as matmul.comp does it.
+// rows of B into shared memory; an invocation has four columns of four rows, or of eight. What the next
+// step needs is read while this one is computed. Every sum is added up in the order of k, as matmul.comp does it.
 //
 // Rows and columns that do not exist are read from the last ones and not stored, k that do not exist are zero.
 // V1 is for pitches or sizes that are no multiple of four. With 128 rows and 64 columns, or less, shared memory
@@ -35,15 +34,23 @@ const bool A_ALONG = TA == 0, B_ALONG = TB != 0; // whether k runs along what is
 const uint NA = TM * DEPTH / (SIZE * WIDTH), A_SIDE = (A_ALONG ? DEPTH : TM) / SIZE, A_SKIP = WIDTH / A_SIDE;
 const uint NB = TN * DEPTH / (SIZE * WIDTH), B_SIDE = (B_ALONG ? DEPTH : TN) / SIZE, B_SKIP = WIDTH / B_SIDE;
 
-// Four more than there are: neighbours in k shall lie in other banks.
-const uint A_WIDE = TM + 4, B_WIDE = TN + 4, B_PART = DEPTH * A_WIDE;
-shared float tile[DEPTH * (A_WIDE + B_WIDE)];
+// Shared memory has the rows of A and the columns of B in fours: all k of a four, four numbers each, and a gap that
+// puts the next four into other banks. So every read is of sixteen bytes, and compilers see that.
+const uint FOUR = 4 * DEPTH + 4, B_PART = TM / 4 * FOUR;
+shared float tile[(TM + TN) / 4 * FOUR];
 
-void put(uint at, uint wide, bool along, NUM v)
+// Where a row's or a column's number k is. Of four lines that are read together it is the first, which needs no
+// remainder: with one, compilers do not see that what is written begins at a multiple of sixteen bytes.
+uint place(uint line, uint k, bool along)
+{
+    return line / 4 * FOUR + k * 4 + (SIZE == 4 && !along ? 0 : line % 4);
+}
+
+void put(uint at, bool along, NUM v)
 {
 #ifdef V4
     [[unroll]] for (uint e = 0; e < 4; e++)
-        tile[at + e * (along ? wide : 1)] = v[e];
+        tile[at + e * (along ? 4 : 1)] = v[e];
 #else
     tile[at] = v;
 #endif
@@ -71,8 +78,8 @@ void main()
     // Of the first read: its k in the step, its row of A or column of B in the tile.
     uint a_k = A_ALONG ? id % A_SIDE * SIZE : id / A_SIDE, a_line = A_ALONG ? id / A_SIDE : id % A_SIDE * SIZE;
     uint b_k = B_ALONG ? id % B_SIDE * SIZE : id / B_SIDE, b_line = B_ALONG ? id / B_SIDE : id % B_SIDE * SIZE;
-    uint a_to = a_k * A_WIDE + a_line, b_to = B_PART + b_k * B_WIDE + b_line, a_from[NA], b_from[NB];
-    uint row = id / ACROSS * 4, column = id % ACROSS * 4; // in the tile
+    uint a_to = place(a_line, a_k, A_ALONG), b_to = B_PART + place(b_line, b_k, B_ALONG), a_from[NA], b_from[NB];
+    uint row = id / ACROSS, column = id % ACROSS; // fours of the tile
     NUM a[NA];
     STORED b[NB];
     vec4 acc[TM / DOWN * 4];
@@ -91,12 +98,12 @@ void main()
             barrier(); // all have done with the step before
             [[unroll]] for (uint i = 0; i < NA; i++) {
                 uint k = ahead - DEPTH + a_k + (A_ALONG ? 0 : i * A_SKIP);
-                put(a_to + i * A_SKIP * (A_ALONG ? 1 : A_WIDE), A_WIDE, A_ALONG, k < p.K ? a[i] : NUM(0));
+                put(a_to + i * A_SKIP / (A_ALONG ? 4 : 1) * (A_ALONG ? FOUR : 4), A_ALONG, k < p.K ? a[i] : NUM(0));
             }
             [[unroll]] for (uint i = 0; i < NB; i++) {
                 uint k = ahead - DEPTH + b_k + (B_ALONG ? 0 : i * B_SKIP);
                 NUM v = b_number(b[i], b_from[i] + k * b_step);
-                put(b_to + i * B_SKIP * (B_ALONG ? 1 : B_WIDE), B_WIDE, B_ALONG, k < p.K ? v : NUM(0));
+                put(b_to + i * B_SKIP / (B_ALONG ? 4 : 1) * (B_ALONG ? FOUR : 4), B_ALONG, k < p.K ? v : NUM(0));
             }
             barrier();
         }
@@ -112,20 +119,20 @@ void main()
         }
         if (ahead != 0)
             [[unroll]] for (uint k = 0; k < DEPTH; k++) {
-                vec4 right = four(B_PART + k * B_WIDE + column);
+                vec4 right = four(B_PART + column * FOUR + k * 4);
                 [[unroll]] for (uint i = 0; i < TM / DOWN; i++) {
-                    vec4 left = four(k * A_WIDE + i * DOWN + row);
+                    vec4 left = four((i * DOWN / 4 + row) * FOUR + k * 4);
                     [[unroll]] for (uint e = 0; e < 4; e++)
                         acc[i * 4 + e] += left[e] * right;
                 }
             }
     }
 
-    column += n0;
+    column = n0 + column * 4;
     IDLE(column >= p.N);
     vec4 add = bias_of(column);
     uint first = batch * p.c_batch + m0 * p.c_pitch + column, at = AT(p.c_at + first), from = AT(p.d_at + first);
     [[unroll]] for (uint i = 0; i < TM / DOWN; i++)
         [[unroll]] for (uint e = 0; e < 4; e++)
-            finish(at, from, i * DOWN + row + e, p.M - 1 - m0, column, acc[i * 4 + e], add);
+            finish(at, from, i * DOWN + row * 4 + e, p.M - 1 - m0, column, acc[i * 4 + e], add);
 }
