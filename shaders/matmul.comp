@@ -27,85 +27,17 @@
 #if defined(B_INT8) || defined(B_INT4)
 #define BLOCKS
 #endif
-
-layout(constant_id = 2) const uint TM = 32;    // rows of a tile
-layout(constant_id = 3) const uint TA = 0;     // A is stored [K][M]
-layout(constant_id = 4) const uint TB = 0;     // B is stored [N][K]
-layout(constant_id = 5) const uint UNROLL = 1; // steps of four k in the loop body; divides K/4
-layout(constant_id = 6) const uint ADD = 0;
-layout(constant_id = 7) const uint BIAS = 0;
-layout(constant_id = 8) const uint ACTIVATION = 0;
-#include "lib/activation.glsl"
-const bool GATED = ACTIVATION == 4; // B is stored [N][K]; no BIAS, no ADD
-
-layout(push_constant) uniform Push {
-    uint a_at, b_at, bias_at, d_at, c_at;
-#ifdef BLOCKS
-    uint s_at;
-#endif
-    uint M, N, K, a_pitch, b_pitch, c_pitch, a_batch, b_batch, c_batch;
-    uint bands; // of columns: a grid's z counts them, and batches
-} p;
-
-#ifdef V4
-IN4(0, A);
-IN4(2, bias);
-IN4(3, D);
-OUT4(4, C);
-OUT2(4, C);
-#else
-IN1(0, A);
-IN1(2, bias);
-IN1(3, D);
-OUT1(4, C);
-#endif
-#ifdef BLOCKS
-IN4U(1, B);
-IN4U(5, S);
-#elif !defined(B_F32)
-IN1U(1, B);
-#elif defined(V4)
-IN4(1, B);
-#else
-IN1(1, B);
-#endif
+#include "lib/product.glsl"
 
 // Rows of A that one load of the subgroup brings.
 const uint NA = (TM + LANES - 1) / LANES;
 
 #ifdef BLOCKS
 #include "lib/blocks.glsl"
-#elif defined(B_F32)
-float b_one(uint i) // element i of the block
+#else
+NUM b_read(uint i)
 {
-#ifdef V4
-    return 0.0; // not used
-#else
-    return GET1(B, i);
-#endif
-}
-#else
-#include "lib/halves.glsl"
-float b_one(uint i) // i counts 16-bit elements
-{
-    vec2 v = halves(GET1U(B, i >> 1));
-    return (i & 1u) != 0u ? v.y : v.x;
-}
-#endif
-
-#ifndef BLOCKS
-// Four values from element i on; i is a multiple of four.
-vec4 b_four(uint i)
-{
-#ifdef B_F32
-#ifdef V4
-    return GET4(B, i >> 2);
-#else
-    return vec4(0);
-#endif
-#else
-    return vec4(halves(GET1U(B, i >> 1)), halves(GET1U(B, (i >> 1) + 1)));
-#endif
+    return b_number(b_stored(i), i);
 }
 #endif
 
@@ -128,10 +60,8 @@ void main()
     uint s_base = (p.s_at >> 2) + (TB != 0 ? (across >> 2) * s_pitch : across >> 6);
     uvec4 numbers;
     vec4 scales;
-#elif defined(B_F32)
-    uint b_base = p.b_at + batch * p.b_batch;
 #else
-    uint b_base = p.b_at * 2 + batch * p.b_batch;
+    uint b_base = b_start(batch);
 #endif
     uint a_base = p.a_at + batch * p.a_batch;
     [[unroll]] for (uint i = 0; i < NA; i++) {
@@ -151,7 +81,7 @@ void main()
 #endif
 #endif
 
-    uint steps = (p.K + 3) / 4;
+    uint steps = (p.K + 3) / 4; // a multiple of UNROLL
     for (uint step = 0; step < steps; step += UNROLL) {
         [[unroll]] for (uint u = 0; u < UNROLL; u++) {
             uint k = 4 * (step + u);
@@ -185,13 +115,13 @@ void main()
 #else
             [[unroll]] for (uint q = 0; q < 4; q++) {
 #ifdef V4
-                b[q] = TB != 0 ? b_four(b_from[q] + k) : b_four(b_from[q] + k * p.b_pitch);
+                b[q] = TB != 0 ? b_read(b_from[q] + k) : b_read(b_from[q] + k * p.b_pitch);
 #else
                 [[unroll]] for (uint e = 0; e < 4; e++) {
                     uint kk = TB != 0 ? k + e : k + q;
                     b[q][e] = kk >= p.K ? 0.0
-                              : TB != 0 ? b_one(b_from[q] + kk)
-                                        : b_one(b_base + kk * p.b_pitch + min(column + e, p.N - 1));
+                              : TB != 0 ? b_read(b_from[q] + kk)
+                                        : b_read(b_base + kk * p.b_pitch + min(column + e, p.N - 1));
                 }
 #endif
             }
@@ -221,36 +151,8 @@ void main()
     }
 
     IDLE(column >= p.N);
-    vec4 add = vec4(0);
-#ifdef V4
-    if (BIAS != 0)
-        add = GET4(bias, (p.bias_at + column) >> 2);
-    uint first = batch * p.c_batch + m0 * p.c_pitch + column, at = (p.c_at + first) >> 2, from = (p.d_at + first) >> 2;
-    [[unroll]] for (uint r = 0; r < TM; r++) {
-        bool on = m0 + r < p.M && column < p.N;
-        if (GATED) {
-            vec2 gate = acc[r].xy, s = 1.0 / (1.0 + exp(-gate)); // as gate.comp, which training uses
-            SET2(C, (p.c_at + (m0 + r) * p.c_pitch + (column >> 1)) >> 1, on, gate * s * acc[r].zw);
-            continue;
-        }
-        vec4 v = activate(acc[r] + add);
-        if (ADD != 0)
-            v += GET4(D, from + min(r, p.M - 1 - m0) * (p.c_pitch >> 2));
-        SET4(C, at + r * (p.c_pitch >> 2), on, v);
-    }
-#else
-    if (BIAS != 0)
-        [[unroll]] for (uint e = 0; e < 4; e++)
-            add[e] = GET1(bias, p.bias_at + min(column + e, p.N - 1));
-    uint first = batch * p.c_batch + m0 * p.c_pitch + column;
+    vec4 add = bias_of(column);
+    uint first = batch * p.c_batch + m0 * p.c_pitch + column, at = AT(p.c_at + first), from = AT(p.d_at + first);
     [[unroll]] for (uint r = 0; r < TM; r++)
-        if (m0 + r < p.M) {
-            vec4 v = activate(acc[r] + add);
-            [[unroll]] for (uint e = 0; e < 4; e++)
-                if (column + e < p.N) {
-                    uint i = first + r * p.c_pitch + e;
-                    C.at[p.c_at + i] = ADD != 0 ? v[e] + GET1(D, p.d_at + i) : v[e];
-                }
-        }
-#endif
+        finish(at, from, r, p.M - 1 - m0, column, acc[r], add);
 }

@@ -4,8 +4,9 @@
  * numbers at a time, values handed round among lanes. So before a device is used for the first time they
  * are tried against the loops of op_table.c, on shapes that take their fast form. A kernel that is wrong is
  * left out for its portable form; one that has none, or is wrong in that too, for reads of plain
- * buffers; what is wrong even then is refused. What was found is kept beside Mesa's compiled shaders and
- * holds for this driver, this device and these shaders.
+ * buffers; what is wrong even then is refused. Of the two kernels that GPUs have for large products the faster
+ * is taken (tiles.c). What was found is kept beside Mesa's compiled shaders and holds for this driver, this
+ * device and these shaders.
  *
  * These are few shapes of few kernels, because a driver must compile each: `tain check` tries all of them.
  */
@@ -38,6 +39,10 @@ static const struct trial {
     { "matmul", KERNEL_MATMUL, false, "matmul", { { AT(2, 64, 32), AT(2, 32, 512) }, { 0 } } },
     { "matmul", KERNEL_MATMUL, true, "linear", { { AT(2, 8, 32), AT(2, 64, 32), AT(1, 64) }, { 0 } } },
     { "matmul", KERNEL_MATMUL, true, "linear", { { AT(2, 2, 128), AT(2, 20, 128), AT(1, 20) }, { 0 } } },
+    /* Several tiles in all three orientations, with edges; then four numbers at a time nowhere. */
+    { "matmul_tile", KERNEL_MATMUL_TILE, false, "matmul", { { AT(2, 132, 36), AT(2, 36, 72) }, { 0 } } },
+    { "matmul_tile", KERNEL_MATMUL_TILE, true, "matmul", { { AT(2, 36, 20), AT(2, 20, 68) }, { 0 } } },
+    { "matmul_tile", KERNEL_MATMUL_TILE, true, "linear", { { AT(2, 69, 35), AT(2, 67, 35), AT(1, 67) }, { 0 } } },
     { "attention", KERNEL_ATTENTION, false, "attention",
       { { AT(4, 1, 20, 2, 32), AT(4, 1, 20, 2, 32), AT(4, 1, 20, 2, 32) }, { 1 } } },
     { "attention", KERNEL_ATTENTION, true, "attention, one query",
@@ -49,6 +54,7 @@ static const struct trial {
 struct form {
     bool buffers;
     unsigned portable;
+    enum tiles tiles;
 };
 
 static tain_device *open_as(const char *which, const struct form *f)
@@ -60,6 +66,12 @@ static tain_device *open_as(const char *which, const struct form *f)
     if (d)
         d->portable = f->portable;
     return d;
+}
+
+/* Tiles are for what GPUs read, and for products whose other kernel is right as well. */
+static bool may_tile(const tain_device *d)
+{
+    return !gpu_info(d->gpu)->texel && !(d->portable & (KERNEL_MATMUL | KERNEL_MATMUL_TILE));
 }
 
 static struct check_op op_of(const struct trial *t)
@@ -91,6 +103,9 @@ static const struct trial *first_wrong(tain_device *d, char *why, size_t room, i
         double worst = 0, slope = 0;
         uint64_t state = 1;
 
+        if (t->kernel == KERNEL_MATMUL_TILE && !may_tile(d))
+            continue;
+        d->tiles = t->kernel == KERNEL_MATMUL_TILE ? TILES_ALL : TILES_NEVER;
         *status = check_case(d, &op, &t->of, &state, &worst, &slope);
         if (*status == TAIN_ENOMEM || *status == TAIN_EINTERRUPTED)
             return NULL;
@@ -136,11 +151,13 @@ static bool recall(const char *path, struct form *f, char *said, size_t room)
 {
     FILE *file = fopen(path, "r");
     unsigned long long build = 0;
-    int buffers = 0;
-    bool known = file && fscanf(file, "%llx %d %u\n", &build, &buffers, &f->portable) == 3 && build == gpu_build();
+    int buffers = 0, tiles = 0;
+    bool known = file && fscanf(file, "%llx %d %u %d\n", &build, &buffers, &f->portable, &tiles) == 4 &&
+                 build == gpu_build();
 
     if (known) {
         f->buffers = buffers;
+        f->tiles = tiles ? TILES_LARGE : TILES_NEVER;
         said[fread(said, 1, room - 1, file)] = 0;
     } else {
         *f = (struct form){ 0 };
@@ -160,7 +177,8 @@ static void keep(const char *path, const struct form *f, const char *said)
     snprintf(fresh, sizeof(fresh), "%s.%ld", path, (long)getpid());
     if (!(file = fopen(fresh, "w")))
         return;
-    whole = fprintf(file, "%llx %d %u\n%s", (unsigned long long)gpu_build(), f->buffers, f->portable, said) > 0;
+    whole = fprintf(file, "%llx %d %u %d\n%s", (unsigned long long)gpu_build(), f->buffers, f->portable,
+                    f->tiles == TILES_LARGE, said) > 0;
     if (fclose(file) || !whole || rename(fresh, path))
         unlink(fresh);
 }
@@ -194,6 +212,8 @@ static int find_form(const char *which, struct form *f, char *said, size_t room)
             status = fail(TAIN_EDEVICE, "device: %s is wrong on this driver in its portable form as well (%s; %s); choose another "
                           "with --device", t->name, i->driver, why);
         }
+        if (!status && !t && may_tile(d))
+            status = tiles_choose(d, &f->tiles);
         tain_device_free(d);
         if (status || !t)
             return status;
@@ -202,7 +222,8 @@ static int find_form(const char *which, struct form *f, char *said, size_t room)
 
 tain_device *tain_device_open(const char *which)
 {
-    static const char *const names[] = { "matmul", "attention", "conv" };
+    static const char *const names[] = { "matmul", "attention", "conv", "matmul_tile" };
+    const char *tiles = getenv("TAIN_MATMUL");
     struct form f = { 0 };
     tain_device *d = device_open(which);
     char path[640], said[2048] = "";
@@ -226,6 +247,9 @@ tain_device *tain_device_open(const char *which)
     if (f.buffers)
         gpu_read_buffers(d->gpu);
     d->portable = f.portable;
+    d->tiles = f.tiles;
+    if (tiles)
+        d->tiles = !strcmp(tiles, "tiled") && may_tile(d) ? TILES_ALL : TILES_NEVER;
     if (f.buffers && texel)
         strcat(d->wrong, "texel reads");
     for (size_t i = 0; i < COUNT_OF(names); i++)

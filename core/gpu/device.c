@@ -179,6 +179,8 @@ static void describe(VkPhysicalDevice physical, struct gpu_info *info)
     info->texels = p.properties.limits.maxTexelBufferElements;
     info->shared = p.properties.limits.maxComputeSharedMemorySize;
     info->invocations = p.properties.limits.maxComputeWorkGroupInvocations;
+    if (info->invocations > p.properties.limits.maxComputeWorkGroupSize[0])
+        info->invocations = p.properties.limits.maxComputeWorkGroupSize[0]; /* all workgroups are lines */
 }
 
 /* Takes the device for a smaller one, as TAIN_LIMITS says: what real devices of that kind would break is

@@ -2,7 +2,7 @@
  *
  * All three orientations that training needs (x W^T, dy W, dy^T x) are one shader with two
  * specialization constants. What cannot be read four at a time goes through its V1 variant. A few rows
- * times a weight, as in decoding, have a kernel of their own.
+ * times a weight, as in decoding, have a kernel of their own, and so have large products on GPUs.
  */
 #include "op/matmul.h"
 
@@ -109,30 +109,69 @@ static int64_t bands_of(int64_t columns, int64_t bytes)
     return columns % across ? 1 : columns / across;
 }
 
-static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t k, int64_t K, int64_t z, int64_t batch,
-                    bool first, bool last)
+/* How a product is cut, and by which kernel: tiles of `rows` by `columns`, made by workgroups of `width` (0: one subgroup). */
+struct cut {
+    const char *shader;
+    uint32_t width, rows, columns, unroll;
+};
+
+/* Whether matmul_tile.comp makes it: the product fills a tile, and the kernel is the faster one here. */
+static bool tiled(const struct gemm *g)
 {
-    tain_device *d = g->c->device;
-    uint32_t lanes = gpu_info(d->gpu)->lanes;
+    const tain_device *d = g->c->device;
+    int64_t least = d->tiles == TILES_ALL ? 1 : 64;
+
+    return d->tiles && !type_blocks(g->b->type) && g->M >= least && g->N >= least;
+}
+
+/* With twice the rows a column of B is read half as often, where that leaves tiles enough for all of a GPU. */
+static struct cut tiled_cut(const struct gemm *g, int64_t M, int64_t batch)
+{
+    enum { ROWS = 64, COLUMNS = 64, UNROLL = 4, ENOUGH = 512 };
+    const tain_device *d = g->c->device;
+    bool large = gpu_info(d->gpu)->invocations >= 256;
+    int64_t tiles = (M + ROWS - 1) / ROWS * ((g->N + COLUMNS - 1) / COLUMNS) * batch;
+    bool twice = large && M > ROWS && (tiles >= ENOUGH || d->tiles == TILES_ALL);
+
+    return (struct cut){ "matmul_tile", large ? 256 : 128, twice ? 2 * ROWS : ROWS, COLUMNS, UNROLL };
+}
+
+static struct cut cut_of(const struct gemm *g, bool v4, int64_t M, int64_t K, int64_t batch)
+{
+    const struct gpu_info *info = gpu_info(g->c->device->gpu);
+    uint32_t lanes = info->lanes;
     int64_t columns = (g->N + 4 * lanes - 1) / (4 * lanes);
     /* 64 lanes wide, 32 rows leave AMD's compiler registers for a single subgroup at a time. */
-    bool texel = gpu_info(d->gpu)->texel, low = !texel && lanes >= 64;
+    bool texel = info->texel, low = !texel && lanes >= 64, blocks = type_blocks(g->b->type);
     uint32_t tm = M <= 8 ? 8 : M <= 16 || low || columns * ((M + 31) / 32) * batch < 16 ? 16 : 32;
+
+    if (tiled(g))
+        return tiled_cut(g, M, batch);
     /* More rows a column of B pay where little is stored for much that is added. */
     if (texel && K >= 512 && columns * (M / 64) * batch >= 4)
         tm = 64;
     uint32_t steps = (uint32_t)((K + 3) / 4);
     /* On CPUs 32 rows times four k are as much code as the instruction cache holds. */
-    bool blocks = type_blocks(g->b->type);
     uint32_t most = texel ? (tm < 32 ? 32 / tm : 1) : tm <= 16 ? 8 : 4, unroll = v4 ? most : 1;
     /* What a load brings of blocks is enough for more steps than one. */
     if (v4 && blocks && texel)
         unroll *= 2;
     while (steps % unroll)
         unroll /= 2;
+    return (struct cut){ "matmul", 0, tm, 4 * lanes, unroll };
+}
+
+static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t k, int64_t K, int64_t z, int64_t batch,
+                    bool first, bool last)
+{
+    tain_device *d = g->c->device;
+    struct cut cut = cut_of(g, v4, M, K, batch);
+    int64_t columns = (g->N + cut.columns - 1) / cut.columns;
+    bool blocks = type_blocks(g->b->type);
     tain_tensor *add = first ? g->add : g->c;
-    uint32_t constants[7] = { tm, g->ta, g->tb, unroll, add != NULL, last && g->bias, last ? g->activation : 0 };
-    uint32_t bands = batch > 1 ? 1 : (uint32_t)bands_of(columns, 4 * lanes * K * (blocks ? 1 : (int64_t)type_bytes(g->b->type)));
+    uint32_t constants[8] = { cut.rows, g->ta, g->tb, cut.unroll, add != NULL, last && g->bias, last ? g->activation : 0,
+                              cut.columns };
+    uint32_t bands = batch > 1 ? 1 : (uint32_t)bands_of(columns, cut.columns * K * (blocks ? 1 : (int64_t)type_bytes(g->b->type)));
     struct { uint32_t M, N, K, a_pitch, b_pitch, c_pitch, a_batch, b_batch, c_batch, bands; } p = {
         (uint32_t)M, (uint32_t)g->N, (uint32_t)K, (uint32_t)g->a_pitch,
         (uint32_t)(blocks ? blocks_pitch(g->b) : g->b_pitch), (uint32_t)g->c_pitch, (uint32_t)g->a_batch,
@@ -162,9 +201,10 @@ static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t
         binds[1].bytes -= (uint64_t)b_at * type_bytes(g->b->type);
     }
     return gpu_dispatch(d->gpu,
-                        op_pipeline(d, 0, constants, 7, "matmul.%s.b_%s", v4 ? "v4" : "v1", type_name(g->b->type)),
-                        binds, blocks ? 6 : 5, &p, sizeof(p), (uint32_t)columns / bands, (uint32_t)((M + tm - 1) / tm),
-                        (uint32_t)batch * bands,
+                        op_pipeline(d, cut.width, constants, 8, "%s.%s.b_%s", cut.shader, v4 ? "v4" : "v1",
+                                    type_name(g->b->type)),
+                        binds, blocks ? 6 : 5, &p, sizeof(p), (uint32_t)columns / bands,
+                        (uint32_t)((M + cut.rows - 1) / cut.rows), (uint32_t)batch * bands,
                         2.0 * (double)M * (double)g->N * (double)K * (double)batch);
 }
 

@@ -10,7 +10,8 @@
 --- Each combination becomes one SPIR-V module, compiled with -DFORWARD -DB_F32 and named
 --- `file.forward.b_f32`. Every shader has one axis more that it need not declare: how read-only
 --- inputs are read. READ_TEXEL reads storage texel buffers (fast on the CPU driver), READ_BUFFER
---- reads storage buffers (right on GPUs); the suffix is `.texel` or nothing.
+--- reads storage buffers (right on GPUs); the suffix is `.texel` or nothing. A line `//! reads: buffer`
+--- leaves the first out, of a shader that is for GPUs.
 
 local build = arg[1]
 local rules, table_, externs, all = {}, {}, {}, {}
@@ -28,7 +29,7 @@ local modules = {}
 for n = 2, #arg do
   local path = arg[n]
   local base = path:match("([^/]+)%.comp$")
-  local axes = {}
+  local axes, reads = {}, { "READ_BUFFER", "READ_TEXEL" }
   for line in io.lines(path) do
     local list = line:match("^//! variants:%s*(.+)$")
     if list then
@@ -36,8 +37,9 @@ for n = 2, #arg do
       for name in list:gmatch("%S+") do names[#names + 1] = name end
       axes[#axes + 1] = names
     end
+    if line == "//! reads: buffer" then reads[2] = nil end
   end
-  axes[#axes + 1] = { "READ_BUFFER", "READ_TEXEL" }
+  axes[#axes + 1] = reads
   product(axes, 1, {}, function(chosen)
     local name, flags = base, {}
     for _, define in ipairs(chosen) do

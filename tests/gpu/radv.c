@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include <vulkan/vulkan.h>
 
-enum { CONSTANTS = 9, BINDINGS = 8, PUSH = 128 };
+enum { CONSTANTS = 10, BINDINGS = 8, PUSH = 128 };
 
 /* How a shader is used: number 0 is the width (0: one subgroup), the lanes follow by themselves,
  * then the constants from number 2 on. Every shader whose name starts with `name` is made so. */
@@ -32,6 +32,17 @@ static const struct use uses[] = {
     { "matmul.v4", true, 0, 7, { 16, 0, 1, 8, 0, 0, 4 } },  /* silu(gate) * up */
     { "matmul.v1", false, 0, 7, { 16, 0, 1, 1, 0, 1, 2 } },
     { "matmul.v1", false, 0, 7, { 16, 1, 0, 1, 1, 0, 0 } },
+    { "matmul_tile.v4", true, 256, 8, { 64, 0, 1, 4, 0, 1, 2, 64 } },
+    { "matmul_tile.v4", true, 256, 8, { 64, 0, 0, 4, 1, 0, 0, 64 } },
+    { "matmul_tile.v4", true, 256, 8, { 64, 1, 0, 4, 1, 0, 0, 64 } },
+    { "matmul_tile.v4", true, 256, 8, { 64, 0, 1, 4, 0, 0, 4, 64 } },
+    { "matmul_tile.v4", true, 256, 8, { 128, 0, 1, 4, 0, 1, 2, 64 } },
+    { "matmul_tile.v4", true, 256, 8, { 128, 0, 0, 4, 1, 0, 0, 64 } },
+    { "matmul_tile.v4", true, 256, 8, { 128, 1, 0, 4, 1, 0, 0, 64 } },
+    { "matmul_tile.v4", true, 128, 8, { 64, 0, 1, 4, 0, 1, 2, 64 } }, /* where a workgroup may be no larger */
+    { "matmul_tile.v1", true, 256, 8, { 64, 0, 1, 4, 0, 1, 2, 64 } },
+    { "matmul_tile.v1", true, 256, 8, { 128, 1, 0, 4, 1, 0, 0, 64 } },
+    { "matmul_tile.v1", true, 128, 8, { 64, 0, 1, 4, 0, 1, 2, 64 } },
     { "gemv.b_int", true, 0, 5, { 2, 4, 0, 1, 0 } },
     { "gemv", true, 0, 5, { 4, 8, 0, 1, 0 } },
     { "attention_decode", true, 0, 4, { 64, 0, 4, 8 } },

@@ -68,6 +68,20 @@ for _, case in ipairs(cases) do
   for i = 1, #want do t.close(got[i], want[i], 1e-4) end
 end
 
+-- GPUs have a kernel more, for large products; here it is asked for.
+local tiled = "TAIN_READ=buffer TAIN_MATMUL=tiled"
+for _, case in ipairs {
+  { "", "", " | tiled matmul" },
+  { " TAIN_FAULT=kernel:matmul_tile", fast:format("matmul_tile", driver), ": matmul_tile's fast kernel" },
+  { " TAIN_FAULT=kernel:matmul", fast:format("matmul", driver), ": matmul's fast kernel" },
+} do
+  local got
+  head, banner, got = result(tiled .. case[1])
+  t.equal(head, case[2])
+  t.that(banner:sub(-#case[3]) == case[3], banner)
+  for i = 1, #want do t.close(got[i], want[i], 1e-4) end
+end
+
 -- doctor lists it.
 local said, code = recipe.sh "TAIN_FAULT=kernel:conv $tain doctor --quick"
 t.equal(code, 0)
@@ -93,15 +107,28 @@ local function found(text)
   return text
 end
 local first = found()
-t.that(first:find "^%x+ 0 0\n$", first)
-found(first:gsub(" 0 0\n", " 0 4\ntain: it was so before\n"))
+t.that(first:find "^%x+ 0 0 [01]\n$", first)
+found(first:gsub(" 0 0 [01]\n", " 0 4 0\ntain: it was so before\n"))
 said = recipe.sh(doctor)
 t.that(said:find "tain: it was so before\n" and said:find "wrong on this driver: conv's fast kernel\n", said)
-for _, text in ipairs { "", "1 1 1\n" } do
+for _, text in ipairs { "", "1 1 1 1\n", (first:gsub(" [01]\n", "\n")) } do
   found(text)
   said = recipe.sh(doctor)
   t.that(said:find "\nkernels +the fast ones", said)
   t.equal(found(), first)
 end
 t.equal(recipe.sh(("ls %s/tain"):format(cache)):gsub("[^\n]*shaders[^\n]*\n", ""), path:match "[^/]*$" .. "\n")
+
+-- So is which kernel was the faster one for large products, where there are two.
+os.execute("rm " .. path)
+doctor = "TAIN_READ=buffer " .. doctor
+recipe.sh(doctor)
+path = recipe.sh(("ls %s/tain/kernels-*"):format(cache)):gsub("\n", "")
+first = found()
+t.that(first:find "^%x+ 0 0 [01]\n$", first)
+for choice = 0, 1 do
+  found(first:gsub("[01]\n", choice .. "\n"))
+  said = recipe.sh(doctor)
+  t.equal(said:find("| tiled matmul", 1, true) ~= nil, choice == 1)
+end
 recipe.done()

@@ -1,0 +1,108 @@
+// What matmul.comp and matmul_tile.comp have in common: constants and bindings, how B is read where it is
+// not in blocks, and what becomes of the sums.
+
+layout(constant_id = 2) const uint TM = 32;    // rows of a tile
+layout(constant_id = 3) const uint TA = 0;     // A is stored [K][M]
+layout(constant_id = 4) const uint TB = 0;     // B is stored [N][K]
+layout(constant_id = 5) const uint UNROLL = 1; // steps of four k in the loop body
+layout(constant_id = 6) const uint ADD = 0;
+layout(constant_id = 7) const uint BIAS = 0;
+layout(constant_id = 8) const uint ACTIVATION = 0;
+#include "activation.glsl"
+const bool GATED = ACTIVATION == 4; // B is stored [N][K]; no BIAS, no ADD
+
+layout(push_constant) uniform Push {
+    uint a_at, b_at, bias_at, d_at, c_at;
+#ifdef BLOCKS
+    uint s_at;
+#endif
+    uint M, N, K, a_pitch, b_pitch, c_pitch, a_batch, b_batch, c_batch;
+    uint bands; // of columns: a grid's z counts them, and batches
+} p;
+
+IN(0, A);
+IN(2, bias);
+IN(3, D);
+OUT(4, C);
+#ifdef V4
+OUT2(4, C);
+#endif
+#ifdef BLOCKS
+IN4U(1, B);
+IN4U(5, S);
+#elif defined(B_F32)
+IN(1, B);
+#else
+IN1U(1, B);
+#include "halves.glsl"
+#endif
+
+#ifndef BLOCKS
+// Where B, or the one of it that belongs to this batch, starts, in elements.
+uint b_start(uint batch)
+{
+#ifdef B_F32
+    return p.b_at + batch * p.b_batch;
+#else
+    return p.b_at * 2 + batch * p.b_batch;
+#endif
+}
+
+// B from element i on, which is a multiple of four where four are read: as it is stored, and as numbers.
+#ifdef B_F32
+#define STORED NUM
+STORED b_stored(uint i) { return GET(B, AT(i)); }
+NUM b_number(STORED v, uint i) { return v; }
+#elif defined(V4)
+#define STORED uvec2
+STORED b_stored(uint i) { return uvec2(GET1U(B, i >> 1), GET1U(B, (i >> 1) + 1)); }
+NUM b_number(STORED v, uint i) { return vec4(halves(v.x), halves(v.y)); }
+#else
+#define STORED uint
+STORED b_stored(uint i) { return GET1U(B, i >> 1); }
+NUM b_number(STORED v, uint i) { return (i & 1u) != 0u ? halves(v).y : halves(v).x; }
+#endif
+#endif
+
+// The bias of four columns.
+vec4 bias_of(uint column)
+{
+    vec4 v = vec4(0);
+#ifdef V4
+    if (BIAS != 0)
+        v = GET4(bias, (p.bias_at + column) >> 2);
+#else
+    if (BIAS != 0)
+        [[unroll]] for (uint e = 0; e < 4; e++)
+            v[e] = GET1(bias, p.bias_at + min(column + e, p.N - 1));
+#endif
+    return v;
+}
+
+// Ends the sums of four columns of row r of a tile. `at` and `from` are where C and D have them for its row 0, in
+// NUMs: worked out once, before the first store, or the CPU driver does so for every row. `last` is the last row
+// that there is.
+void finish(uint at, uint from, uint r, uint last, uint column, vec4 sum, vec4 add)
+{
+#ifdef V4
+    bool on = r <= last && column < p.N;
+    if (GATED) {
+        vec2 gate = sum.xy, s = 1.0 / (1.0 + exp(-gate)); // as gate.comp, which training uses
+        SET2(C, 2 * at - (column >> 2) + r * (p.c_pitch >> 1), on, gate * s * sum.zw);
+    } else {
+        vec4 v = activate(sum + add);
+        if (ADD != 0)
+            v += GET4(D, from + min(r, last) * (p.c_pitch >> 2));
+        SET4(C, at + r * (p.c_pitch >> 2), on, v);
+    }
+#else
+    if (r <= last) {
+        vec4 v = activate(sum + add);
+        [[unroll]] for (uint e = 0; e < 4; e++)
+            if (column + e < p.N) {
+                uint i = r * p.c_pitch + e;
+                C.at[at + i] = ADD != 0 ? v[e] + GET1(D, from + i) : v[e];
+            }
+    }
+#endif
+}
