@@ -67,6 +67,41 @@ function codec.names(model, seed)
   return names
 end
 
+--- Starts the codebook at what the encoder, though it has learnt nothing, makes of the patches that have
+--- names: each row is the mean of the vectors of its patch. So most codes mean what they shall from the
+--- first step, and what is left to learn is to paint them. Rows without a patch stay as they are.
+---
+--- @param names table of codec.names
+--- @param seed integer of the training pictures that are looked at
+function codec.start(model, names, seed)
+  local rng, means, found = world.rng(seed, 4712), {}, {}
+  local row_size = model:codec_book():size(1)
+  for _ = 1, 40 do
+    local images = pictures(rng, 16)
+    local vectors, grid
+    tain.no_grad(function()
+      local z = model:codec_encode(model:pixels(images))
+      vectors, grid = model:codec_unit(z:reshape { -1, row_size }):numbers(), z:size(1)
+    end)
+    for i, image in ipairs(images) do
+      for k, patch in ipairs(patches(image, grid)) do
+        local code, at = names[patch], ((i - 1) * grid ^ 2 + k - 1) * row_size
+        if code then
+          local mean = means[code] or {}
+          means[code], found[code] = mean, (found[code] or 0) + 1
+          for c = 1, row_size do mean[c] = (mean[c] or 0) + vectors[at + c] end
+        end
+      end
+    end
+  end
+  local book = model:parameters("quantize%.embedding")[1]
+  local numbers = book:numbers()
+  for code, mean in pairs(means) do
+    for c = 1, row_size do numbers[code * row_size + c] = mean[c] / found[code] end
+  end
+  tain.no_grad(function() book:assign(tain.tensor(numbers):reshape { book:size(0), row_size }) end)
+end
+
 local background = world.background[1] / 127.5 - 1
 local SHARP = 30   -- how fast naming falls with distance: unit vectors of neighbours differ by 0.06 in cosine
 

@@ -16,7 +16,7 @@ local muon = require "blocks.muon"
 local opt = tain.options {
   model       = { "path", default = "recipes/blocks/model", help = "folder of config.json and tokenizer" },
   out         = { "path", new = true, help = "where checkpoints and curves go" },
-  codec_steps = { "integer", default = 800, min = 0 },
+  codec_steps = { "integer", default = 2400, min = 0 },
   codec_batch = { "integer", default = 16, min = 1 },
   codec_lr    = { "number", default = 2e-3, min = 0 },
   steps       = { "integer", default = 4000, min = 0 },
@@ -100,6 +100,7 @@ files.make_folder(opt.out)
 if opt.start then model:restore(opt.start) end
 
 local names = opt.codec_steps > 0 and codec.names(model, opt.seed)
+if names and not opt.start then codec.start(model, names, opt.seed) end   -- a checkpoint overrides it
 local trained = stage("codec", model, "^gen_vision_model", nil, opt.codec_steps,
   tain.schedule.cosine { lr = opt.codec_lr, warmup = math.min(20, opt.codec_steps), steps = math.max(1, opt.codec_steps),
     floor = 0.05 },
