@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PIECE = 1 << 20 };
@@ -222,6 +223,18 @@ static int sync_folder_of(const char *path)
     return status;
 }
 
+int file_lock(int fd)
+{
+    for (int tries = 0; io_calls.flock(fd, LOCK_EX | LOCK_NB);) {
+        if (errno == EINTR)
+            continue;
+        if (errno != EWOULDBLOCK || ++tries > 20)
+            return errno;
+        nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
+    }
+    return 0;
+}
+
 /* Opens and locks the temporary file. Between the two its last owner may have renamed it away: then
  * what is locked has no name any more, and the next try makes a new one. */
 static int open_part(const char *part)
@@ -232,12 +245,9 @@ static int open_part(const char *part)
 
         if (fd < 0)
             return fail(TAIN_EIO, "%s: cannot be created: %s", part, strerror(errno));
-        if (io_calls.flock(fd, LOCK_EX | LOCK_NB)) {
-            int e = errno;
-
+        int e = file_lock(fd);
+        if (e) {
             io_calls.close(fd);
-            if (e == EINTR)
-                continue;
             return e == EWOULDBLOCK
                        ? fail(TAIN_EIO, "%s: another process is writing this file", part)
                        : fail(TAIN_EIO, "%s: cannot be locked: %s", part, strerror(e));

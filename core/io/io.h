@@ -49,6 +49,10 @@ extern struct io_calls io_calls;
  * Returns a descriptor to be closed with io_calls.close, or a negative status. */
 int file_open(const char *path, int64_t *size);
 
+/* Locks an open file for this process alone: 0, or errno. If another has it, it is waited for a second, because the
+ * system may let go of a killed process's locks a moment after the process is gone. */
+int file_lock(int fd);
+
 /* Reads exactly `count` bytes at `at`. `path` is for the sentence. A file that ends before that is
  * TAIN_EFORMAT. */
 int file_read_at(int fd, const char *path, int64_t at, void *bytes, size_t count);

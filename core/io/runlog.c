@@ -197,15 +197,13 @@ static int open_to_write(const char *path)
     while (fd < 0 && errno == EINTR);
     if (fd < 0)
         return fail(TAIN_EIO, "%s: cannot be opened: %s", path, strerror(errno));
-    do
-        r = io_calls.flock(fd, LOCK_EX | LOCK_NB);
-    while (r && errno == EINTR);
+    r = file_lock(fd);
     if (!r)
         return fd;
-    if (errno == EWOULDBLOCK)
+    if (r == EWOULDBLOCK)
         fail(TAIN_EIO, "%s: another process is writing this run", path);
     else
-        fail(TAIN_EIO, "%s: cannot be locked: %s", path, strerror(errno));
+        fail(TAIN_EIO, "%s: cannot be locked: %s", path, strerror(r));
     io_calls.close(fd);
     return TAIN_EIO;
 }

@@ -256,9 +256,33 @@ static void test_interruptions(void)
     CHECK(holds(in_temp("i"), new));
 }
 
+/* A lock that its last owner lets go of late is waited for. */
+static void test_lock(void)
+{
+    int fd = open(in_temp("lock"), O_WRONLY | O_CREAT, 0666), said[2];
+    char byte;
+    pid_t child;
+
+    CHECK(fd >= 0 && !pipe(said));
+    if (!(child = fork())) {
+        int own = open(in_temp("lock"), O_WRONLY);
+        if (own < 0 || flock(own, LOCK_EX) || write(said[1], "x", 1) != 1)
+            _exit(1);
+        usleep(200000);
+        _exit(0);
+    }
+    CHECK(read(said[0], &byte, 1) == 1 && flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK);
+    CHECK_INT(file_lock(fd), 0);
+    CHECK(waitpid(child, NULL, 0) == child);
+    close(said[0]);
+    close(said[1]);
+    close(fd);
+}
+
 int main(void)
 {
     real = io_calls;
+    test_lock();
     test_reading();
     test_pieces();
     test_paths();
