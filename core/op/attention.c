@@ -181,8 +181,9 @@ static int lay_apart(const struct op_call *c, tain_tensor **t, int64_t uses)
     int64_t B = x->shape[0], T = x->shape[1], wide = x->shape[2] * x->shape[3], pitch;
     tain_tensor *copy, *y;
 
-    if (!gpu_info(c->device->gpu)->texel || T < 128 || uses < 128 || x->stride[2] != x->shape[3] || !op_even(x->type, x->stride[1]) ||
-        (B > 1 && x->stride[0] != T * x->stride[1]) || B * T * wide > OP_SPREAD_MOST)
+    if (!gpu_info(c->device->gpu)->texel || T < 128 || uses < 128 || B * T * wide > OP_SPREAD_MOST)
+        return 0;
+    if (!op_even(x->type, x->stride[1]) || x->stride[2] != x->shape[3] || (B > 1 && x->stride[0] != T * x->stride[1]))
         return 0;
     if (!(copy = op_spread(*t, x->offset, x->stride[1], B * T, wide)))
         return tain_error_status();
@@ -324,7 +325,8 @@ static int backward(struct op_call *c)
         }
     }
     if (!status)
-        dy = view_make(c->dout, 4, a.q->shape, (int64_t[]){ tensor_count(a.q) / a.q->shape[0], D * a.q->shape[2], D, 1 }, c->dout->offset);
+        dy = view_make(c->dout, 4, a.q->shape, (int64_t[]){ a.q->shape[1] * a.q->shape[2] * D, a.q->shape[2] * D, D, 1 },
+                       c->dout->offset);
     if (!status && (!dy || lay_apart(c, &a.k, a.q->shape[1]) || lay_apart(c, &a.v, a.q->shape[1])))
         status = tain_error_status();
     if (!status) {
