@@ -16,15 +16,20 @@
 #define TARGET 0.1        /* seconds a submission */
 #define SLICE 250000000ull /* nanoseconds a wait lasts before it looks whether the user wants to stop */
 
+static int fail_lost(const char *call)
+{
+    return fail(TAIN_EDEVICE, "the device was lost in %.*s; nothing on it can be used again", (int)strcspn(call, "("), call);
+}
+
 int vk_fail(struct gpu *g, VkResult result, const char *call)
 {
     int name = (int)strcspn(call, "(");
 
     switch (result) {
     case VK_ERROR_DEVICE_LOST:
-        if (g)
-            g->lost = true;
-        return fail(TAIN_EDEVICE, "the device was lost in %.*s; nothing on it can be used again", name, call);
+        if (g && !g->lost)
+            g->lost = call;
+        return fail_lost(call);
     case VK_ERROR_OUT_OF_HOST_MEMORY:
         return fail(TAIN_ENOMEM, "out of host memory in %.*s", name, call);
     case VK_ERROR_OUT_OF_DEVICE_MEMORY:
@@ -36,7 +41,7 @@ int vk_fail(struct gpu *g, VkResult result, const char *call)
 
 static int lost(struct gpu *g)
 {
-    return g->lost ? fail(TAIN_EDEVICE, "the device was lost; nothing on it can be used again") : 0;
+    return g->lost ? fail_lost(g->lost) : 0;
 }
 
 /* ---- Opening and closing ---- */
@@ -121,7 +126,8 @@ static int wait_for(struct gpu *g, uint64_t value)
         if (result == VK_TIMEOUT && base_interrupted > 1)
             return fail(TAIN_EINTERRUPTED, "stopped by the user while the device was at work");
     } while (result == VK_TIMEOUT);
-    VK(g, result);
+    if (result < 0)
+        return vk_fail(g, result, "vkWaitSemaphores");
     g->finished = value;
     return 0;
 }

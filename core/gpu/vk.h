@@ -76,7 +76,7 @@ struct set_entry {
 
 struct gpu {
     struct gpu_info info;
-    bool lost;
+    const char *lost; /* the call that lost the device; NULL: it lives */
     bool plan; /* memory is counted and not taken, work is checked and not done */
     const char *profile; /* a file: every dispatch is waited for, and its time written there at the end */
     VkInstance instance;

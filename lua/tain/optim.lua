@@ -119,9 +119,8 @@ function Optimizer:step(fn, options)
   end, function(loss)
     check.status(C.tain_optimizer_watch(handle, loss))
     go(handle, state, lr)
-    local number = C.tain_optimizer_loss(handle)
-    taken("step", handle, state)
-    return number
+    taken("step", handle, state)   -- first: the loss alone could not say that reading it failed
+    return C.tain_optimizer_loss(handle)
   end)
 end
 

@@ -43,6 +43,13 @@ for number, case in ipairs(cases) do
   t.equal(recipe.sums(name), recipe.sums(loop .. "-whole"))
 end
 
+-- A device that is lost anywhere in the training, which is where most of the calls are made.
+for at = 30, 42 do
+  local said, code = recipe.sh(("TAIN_FAULT=device:%d %s"):format(at, loops.sft:format("lost-" .. at)))
+  t.that(code == 0 and said == "" or code == 1 and said:find "^recipes/sft.lua:%d+: the device was lost in vkQueueSubmit; [^\n]+\n$",
+    ("device:%d ends with %d and says %s"):format(at, code, said))
+end
+
 -- ---- A folder that may not be written, and a file that goes away or changes while it is read ----
 
 local said, code = recipe.sh(("mkdir -p %s/locked && chmod 555 %s/locked; TAIN_FAULT=open:1 %s"):format(
