@@ -1,7 +1,9 @@
 // roof: what a device can do at most, for `tain bench` to compare with.
 //
-//   ARITHMETIC  v = v * factor + add, over and over, for twelve numbers of each invocation: as many as
-//               it takes that none waits for another, and few enough for the registers of any CPU
+//   ARITHMETIC  v = v * other + add, over and over, for twelve numbers of each invocation: as many as
+//               it takes that none waits for another, and few enough for the registers of any CPU. Each
+//               is multiplied by another of them, or a compiler would finish one after the other. They
+//               stay between 0 and 1.
 //   READING     one subgroup for each CHUNK texels of x: part[chunk] = the sum of all
 //
 // The results are of no use; they are stored so that no compiler leaves the work out.
@@ -17,19 +19,20 @@
 #include "lib/row.glsl"
 
 #ifdef ARITHMETIC
-layout(push_constant) uniform Push { uint y_at, turns; float factor, add; } p;
+layout(push_constant) uniform Push { uint y_at, turns; float add; } p;
 OUT1(0, y);
 
 void main()
 {
     uint i = flat_index();
-    vec4 a = vec4(i), b = a + 1.0, c = a + 2.0, factor = vec4(p.factor), add = vec4(p.add);
+    vec4 a = vec4(1.0 / float(i + 2)), b = a * 0.75, c = a * 0.5, add = vec4(p.add);
 
     for (uint t = 0; t < p.turns; t++)
         [[unroll]] for (uint u = 0; u < 64; u++) {
-            a = fma(a, factor, add);
-            b = fma(b, factor, add);
-            c = fma(c, factor, add);
+            vec4 d = fma(a, b.yzwx, add), e = fma(b, c.yzwx, add);
+            c = fma(c, a.yzwx, add);
+            a = d;
+            b = e;
         }
     y.at[p.y_at + i] = inside(a + b + c);
 }

@@ -25,7 +25,7 @@ double tain_roof_arithmetic(tain_device *device, int32_t turns)
     n = (int64_t)width * groups;
     if (!(y = tensor_new(device, TAIN_F32, 1, &n)))
         return tain_error_status();
-    struct { uint32_t turns; float factor, add; } p = { (uint32_t)turns, 0.999f, 0.001f };
+    struct { uint32_t turns; float add; } p = { (uint32_t)turns, 0.001f };
     double work = 2.0 * UNROLLED * CHAINS * (double)turns * (double)n;
     status = op_dispatch(device, op_pipeline(device, width, NULL, 0, "roof.arithmetic"), &y, 1, 1, &p, sizeof(p), groups,
                          1, 1, work);
