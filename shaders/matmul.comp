@@ -3,6 +3,10 @@
 // lies in rows as C does: the residual of a layer, or C itself where a product is added to what is there.
 // Every number of D is read by the invocation that writes its place in C, before it does.
 //
+// NORMED multiplies the RMS norm of A's rows: what is read of A is multiplied by the norm's weight and its squares
+// are added up; the sums of a row are divided by the root of their mean at the end. Every tile of columns does so
+// again, which costs less than a pass of its own over A where columns are few. A is stored as it is.
+//
 // GATED is for the first half of an MLP, silu(gate) * up, where nothing else needs the two: of a lane's four
 // columns two are columns of the left half of B and two of the right, and C is half as wide as the product.
 //
@@ -29,6 +33,9 @@
 #endif
 #include "lib/product.glsl"
 
+layout(constant_id = 10) const uint EPS = 0; // the bits of the norm's
+const bool NORMED = EPS != 0;                // V4; no BIAS, whose place the norm's weight [K] has
+
 // Rows of A that one load of the subgroup brings.
 const uint NA = (TM + LANES - 1) / LANES;
 
@@ -49,6 +56,7 @@ void main()
     uint column = n0 + 4 * lane;
     vec4 acc[TM];
     uint a_from[NA], b_from[4];
+    float squares[NA]; // of the row that this lane fetches
 
     [[unroll]] for (uint i = 0; i < TM; i++)
         acc[i] = vec4(0);
@@ -69,6 +77,7 @@ void main()
             a_from[i] = a_base + min(m0 + i * LANES + lane, p.M - 1) * p.a_pitch;
         else
             a_from[i] = a_base + (lane / (LANES / 4)) * p.a_pitch;
+        squares[i] = 0.0;
     }
 #ifndef BLOCKS
     [[unroll]] for (uint q = 0; q < 4; q++)
@@ -137,6 +146,15 @@ void main()
                 bk[2] = b[2];
                 bk[3] = b[3];
             }
+#ifdef V4
+            if (NORMED) {
+                vec4 weight = GET4(bias, (p.bias_at + k) >> 2);
+                [[unroll]] for (uint i = 0; i < NA; i++) {
+                    squares[i] += dot(a[i], a[i]);
+                    a[i] *= weight;
+                }
+            }
+#endif
             // Row outermost: one accumulator stays in a register while the four texels of B are used.
             [[unroll]] for (uint r = 0; r < TM; r++) {
                 vec4 sum = acc[r];
@@ -150,6 +168,12 @@ void main()
         }
     }
 
+    if (NORMED) {
+        [[unroll]] for (uint i = 0; i < NA; i++)
+            squares[i] = inversesqrt(squares[i] / float(p.K) + uintBitsToFloat(EPS));
+        [[unroll]] for (uint r = 0; r < TM; r++)
+            acc[r] *= subgroupShuffle(squares[r / LANES], r % LANES);
+    }
     IDLE(column >= p.N);
     vec4 add = bias_of(column);
     uint first = batch * p.c_batch + m0 * p.c_pitch + column, at = AT(p.c_at + first), from = AT(p.d_at + first);

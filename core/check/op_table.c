@@ -249,6 +249,39 @@ WANT(want_adapted)
     (void)with;
 }
 
+/* What a layer begins with where nothing is trained: RMS norm, product and gate in one, if the device's kernel can. */
+static tain_tensor *run_begin(tain_tensor *const *in, const double *with)
+{
+    bool norms = gemm_norms(in[0], in[1]), gates = gemm_gates(in[0], in[1]);
+    tain_tensor *x = norms ? tensor_ref(in[0]) : tain_rms_norm(in[0], in[2], (float)with[0]), *y = NULL, *z = NULL;
+
+    if (x && norms)
+        y = op_normed_linear(x, in[2], (float)with[0], in[1], gates ? GEMM_GATE : GEMM_NONE);
+    else if (x)
+        y = op_linear(x, in[1], NULL, gates ? GEMM_GATE : GEMM_NONE, NULL, NULL);
+    z = !y ? NULL : gates ? tensor_ref(y) : tain_swiglu(y);
+    tensor_unref(x);
+    tensor_unref(y);
+    return z;
+}
+WANT(want_begin)
+{
+    int64_t M = in[0].shape[0], K = last(&in[0]), N = in[1].shape[0] / 2;
+
+    check_shape(out, 2, (int64_t[]){ M, N });
+    for (int64_t i = 0; i < out->count; i++) {
+        const double *x = in[0].at + i / N * K, *gate = in[1].at + i % N * K, *up = gate + N * K;
+        double square = with[0], g = 0, u = 0;
+        for (int64_t k = 0; k < K; k++) {
+            square += x[k] * x[k] / (double)K;
+            g += x[k] * in[2].at[k] * gate[k];
+            u += x[k] * in[2].at[k] * up[k];
+        }
+        g /= sqrt(square);
+        out->at[i] = g * sigmoid(g) * u / sqrt(square);
+    }
+}
+
 RUN(run_attention, tain_attention(in[0], in[1], in[2], with[0] > 0))
 WANT(want_attention)
 {
@@ -660,6 +693,9 @@ const struct check_op check_op_table[] = {
     { "linear, adapted", 4, 0, run_adapted, want_adapted, false,
       { { { AT(2, 9, 32), AT(2, 48, 32), AT(2, 4, 32), AT(2, 16, 4) }, { 0 } },
         { { AT(2, 3, 7), AT(2, 5, 7), AT(2, 3, 7), AT(2, 5, 3) }, { 0 } } } },
+    { "linear, norm and gate", 3, 0, run_begin, want_begin, true,
+      { { { AT(2, 19, 64), AT(2, 96, 64), AT(1, 64) }, { 1e-5 } }, { { AT(2, 70, 36), AT(2, 40, 36), AT(1, 36) }, { 1e-3 } },
+        { { AT(2, 3, 7), AT(2, 10, 7), AT(1, 7) }, { 1e-5 } } } },
     { "slice, transpose, contiguous, reshape", 1, 0, run_turned, want_turned, false,
       { { { AT(2, 8, 32) }, { 4, 16 } }, { { AT(2, 5, 9) }, { 1, 7 } } } },
     { "rms_norm", 2, 0, run_rms, want_norm, false, { { { AT(2, 9, 64), AT(1, 64) }, { 1e-6 } }, { { AT(2, 3, 37), AT(1, 37) }, { 1e-5 } } } },

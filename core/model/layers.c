@@ -18,15 +18,19 @@ int dense_declare(struct weights *w, struct dense *d, bool bias, float spread, i
     return w->status;
 }
 
+/* Backward needs what lies before the activation and after the norm, and adapters are added between. */
+static bool fuses(const struct weights *w, const struct dense *d)
+{
+    return !(w->device->grad && w->device->tape) && !weights_adapted(w, d->w);
+}
+
 tain_tensor *dense_run(const struct weights *w, const struct dense *d, tain_tensor *x, enum gemm_activation activation)
 {
     tain_tensor *y;
 
     if (!x)
         return NULL;
-    /* Backward needs what lies before the activation, and adapters are added there. */
-    if (!(w->device->grad && w->device->tape) && !weights_adapted(w, d->w) &&
-        (activation != GEMM_GATE || gemm_gates(x, d->weight)))
+    if (fuses(w, d) && (activation != GEMM_GATE || gemm_gates(x, d->weight)))
         return weights_linear(w, d->w, x, d->bias, activation, NULL);
     y = weights_linear(w, d->w, x, d->bias, GEMM_NONE, NULL);
     switch (y ? activation : GEMM_NONE) {
@@ -36,6 +40,17 @@ tain_tensor *dense_run(const struct weights *w, const struct dense *d, tain_tens
     case GEMM_GATE: return then(y, tain_swiglu(y));
     default: return y;
     }
+}
+
+tain_tensor *dense_normed(const struct weights *w, const struct dense *d, tain_tensor *x, tain_tensor *norm, float eps,
+                          enum gemm_activation activation)
+{
+    tain_tensor *h;
+
+    if (fuses(w, d) && !d->bias && eps > 0 && gemm_norms(x, d->weight) && (activation != GEMM_GATE || gemm_gates(x, d->weight)))
+        return op_normed_linear(x, norm, eps, d->weight, activation);
+    h = tain_rms_norm(x, norm, eps);
+    return then(h, dense_run(w, d, h, activation));
 }
 
 tain_tensor *dense_add(const struct weights *w, const struct dense *d, tain_tensor *x, tain_tensor *to)

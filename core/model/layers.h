@@ -20,6 +20,9 @@ struct dense {
 int dense_declare(struct weights *w, struct dense *d, bool bias, float spread, int64_t out, int64_t in,
                   const char *format, ...) __attribute__((format(printf, 7, 8)));
 tain_tensor *dense_run(const struct weights *w, const struct dense *d, tain_tensor *x, enum gemm_activation activation);
+/* dense(RMS norm(x)): the beginning of one. */
+tain_tensor *dense_normed(const struct weights *w, const struct dense *d, tain_tensor *x, tain_tensor *norm, float eps,
+                          enum gemm_activation activation);
 /* to + dense(x): the end of a branch of a residual network. */
 tain_tensor *dense_add(const struct weights *w, const struct dense *d, tain_tensor *x, tain_tensor *to);
 

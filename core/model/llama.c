@@ -165,9 +165,8 @@ static tain_tensor *attend(const struct weights *w, const struct llama *m, int i
 {
     const struct llama_config *c = &m->config;
     const struct llama_layer *l = &m->layers[i];
-    tain_tensor *h = tain_rms_norm(x, l->norm1, c->eps);
+    tain_tensor *h = dense_normed(w, &l->qkv, x, l->norm1, c->eps, GEMM_NONE);
 
-    h = then(h, dense_run(w, &l->qkv, h, GEMM_NONE));
     if (h && !cache)
         h = then(h, tain_rope_qkv(h, positions, (int32_t)c->heads, (int32_t)c->kv_heads, (int32_t)c->head, c->theta));
     if (h)
@@ -183,9 +182,8 @@ static tain_tensor *attend(const struct weights *w, const struct llama *m, int i
 static tain_tensor *think(const struct weights *w, const struct llama *m, int i, tain_tensor *x)
 {
     const struct llama_layer *l = &m->layers[i];
-    tain_tensor *h = tain_rms_norm(x, l->norm2, m->config.eps);
+    tain_tensor *h = dense_normed(w, &l->gate_up, x, l->norm2, m->config.eps, GEMM_GATE);
 
-    h = then(h, dense_run(w, &l->gate_up, h, GEMM_GATE));
     return then(h, dense_add(w, &l->down, h, x));
 }
 

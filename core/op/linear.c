@@ -193,6 +193,48 @@ tain_tensor *op_linear(tain_tensor *x, tain_tensor *weight, tain_tensor *bias, e
     return y;
 }
 
+/* ---- The norm before it as well ---- */
+
+struct normed_params {
+    float eps;
+    int32_t activation;
+};
+
+static int normed_infer(const struct op_call *c, tain_type *type, int *dims, int64_t *shape)
+{
+    const struct normed_params *p = (const void *)c->params;
+    const tain_tensor *x = c->in[0], *norm = c->in[1], *w = c->in[2];
+
+    REQUIRE(norm->dims == 1 && norm->shape[0] == tensor_last(x) && w->shape[1] == tensor_last(x),
+            "linear: x is %s, its norm's weight %s, weight %s", tensor_text(x), tensor_text(norm), tensor_text(w));
+    *type = TAIN_F32;
+    *dims = x->dims;
+    memcpy(shape, x->shape, sizeof(x->shape));
+    shape[x->dims - 1] = p->activation == GEMM_GATE ? w->shape[0] / 2 : w->shape[0];
+    return 0;
+}
+
+static int normed_forward(struct op_call *c)
+{
+    const struct normed_params *p = (const void *)c->params;
+    tain_tensor *x = c->in[0], *w = c->in[2];
+
+    return gemm(&(struct gemm){
+        .a = x, .b = w, .c = c->out, .tb = true, .norm = c->in[1], .eps = p->eps,
+        .activation = (enum gemm_activation)p->activation, .M = tensor_rows(x), .N = w->shape[0], .K = w->shape[1], .batch = 1,
+        .a_pitch = tensor_pitch(x), .b_pitch = w->shape[1], .c_pitch = tensor_last(c->out),
+    });
+}
+
+static const struct op op_normed = {
+    .name = "normed linear", .inputs = 3, .any_stride = 1, .any_type = 4, .infer = normed_infer, .forward = normed_forward,
+};
+
+tain_tensor *op_normed_linear(tain_tensor *x, tain_tensor *norm, float eps, tain_tensor *weight, enum gemm_activation activation)
+{
+    return OP_RUN(&op_normed, (&(struct normed_params){ eps, activation }), x, norm, weight);
+}
+
 tain_tensor *tain_linear(tain_tensor *x, tain_tensor *weight, tain_tensor *bias)
 {
     REQUIRE_OR_NULL(x, "linear: x is missing");

@@ -23,6 +23,8 @@ static bool by_four(const struct gemm *g)
         all |= g->bias->offset;
     if (g->add)
         all |= g->add->offset;
+    if (g->norm)
+        all |= g->norm->offset;
     if (g->batch > 1)
         all |= g->a_batch | g->b_batch | g->c_batch;
     if (g->ta)
@@ -169,8 +171,9 @@ static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t
     int64_t columns = (g->N + cut.columns - 1) / cut.columns;
     bool blocks = type_blocks(g->b->type);
     tain_tensor *add = first ? g->add : g->c;
-    uint32_t constants[8] = { cut.rows, g->ta, g->tb, cut.unroll, add != NULL, last && g->bias, last ? g->activation : 0,
+    uint32_t constants[9] = { cut.rows, g->ta, g->tb, cut.unroll, add != NULL, last && g->bias, last ? g->activation : 0,
                               cut.columns };
+    tain_tensor *bias = g->norm ? g->norm : g->bias;
     uint32_t bands = batch > 1 ? 1 : (uint32_t)bands_of(columns, cut.columns * K * (blocks ? 1 : (int64_t)type_bytes(g->b->type)));
     struct { uint32_t M, N, K, a_pitch, b_pitch, c_pitch, a_batch, b_batch, c_batch, bands; } p = {
         (uint32_t)M, (uint32_t)g->N, (uint32_t)K, (uint32_t)g->a_pitch,
@@ -178,7 +181,7 @@ static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t
         (uint32_t)g->b_batch, (uint32_t)g->c_batch, bands,
     };
     struct gpu_bind binds[6] = { tensor_bind(g->a, GPU_READ), tensor_bind(g->b, GPU_READ),
-                                 tensor_bind(g->bias ? g->bias : g->a, GPU_READ), tensor_bind(add ? add : g->a, GPU_READ),
+                                 tensor_bind(bias ? bias : g->a, GPU_READ), tensor_bind(add ? add : g->a, GPU_READ),
                                  tensor_bind(g->c, GPU_WRITE) };
     int64_t a_at = z * g->a_batch + (g->ta ? k * g->a_pitch + m : m * g->a_pitch + k);
     int64_t b_at = z * g->b_batch + (g->tb ? k : k * g->b_pitch);
@@ -188,6 +191,8 @@ static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t
      * only the caller of gemm() can do. */
     if (!last || !first)
         constants[6] = 0;
+    if (g->norm)
+        memcpy(&constants[8], &g->eps, sizeof(g->eps));
     binds[0].offset += (uint64_t)a_at * 4;
     binds[0].bytes -= (uint64_t)a_at * 4;
     for (int i = add ? 3 : 4; i < 5; i++) {
@@ -201,7 +206,7 @@ static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t
         binds[1].bytes -= (uint64_t)b_at * type_bytes(g->b->type);
     }
     return gpu_dispatch(d->gpu,
-                        op_pipeline(d, cut.width, constants, 8, "%s.%s.b_%s", cut.shader, v4 ? "v4" : "v1",
+                        op_pipeline(d, cut.width, constants, 9, "%s.%s.b_%s", cut.shader, v4 ? "v4" : "v1",
                                     type_name(g->b->type)),
                         binds, blocks ? 6 : 5, &p, sizeof(p), (uint32_t)columns / bands,
                         (uint32_t)((M + cut.rows - 1) / cut.rows), (uint32_t)batch * bands,
@@ -274,12 +279,25 @@ int gemm(const struct gemm *g)
     return status;
 }
 
-bool gemm_gates(const tain_tensor *x, const tain_tensor *w)
+/* Whether x W^T is one dispatch that reads and writes four at a time, `columns` of them in a row. */
+static bool at_once(const tain_tensor *x, const tain_tensor *w, int64_t columns)
 {
-    int64_t k = w->shape[1], all = k | tensor_pitch(x) | x->offset | w->offset | w->shape[0] / 2;
+    int64_t k = w->shape[1], all = k | tensor_pitch(x) | x->offset | w->offset | columns;
 
     return !(x->device->portable & KERNEL_MATMUL) && !type_blocks(w->type) && tensor_rows(x) > GEMV_MOST && k && k <= K_MOST &&
-           all % 4 == 0 && w->shape[0] % 2 == 0;
+           all % 4 == 0;
+}
+
+bool gemm_gates(const tain_tensor *x, const tain_tensor *w)
+{
+    return at_once(x, w, w->shape[0] / 2) && w->shape[0] % 2 == 0;
+}
+
+bool gemm_norms(const tain_tensor *x, const tain_tensor *w)
+{
+    enum { COLUMNS_MOST = 1024 }; /* with more, all tiles together do more for the norm than a pass over x does */
+
+    return at_once(x, w, w->shape[0]) && w->shape[0] <= COLUMNS_MOST && !x->device->tiles;
 }
 
 int gemm_column_sum(tain_tensor *x, int64_t rows, tain_tensor *out, bool add)

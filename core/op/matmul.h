@@ -13,6 +13,8 @@ enum gemm_activation { GEMM_NONE, GEMM_SILU, GEMM_GELU, GEMM_GELU_TANH, GEMM_GAT
 struct gemm {
     tain_tensor *a, *b, *bias, *c; /* bias may be NULL */
     tain_tensor *add;              /* NULL, c itself, or another with c's pitch and batch stride */
+    tain_tensor *norm;             /* NULL, or [K]: RMS norm of a's rows first. Only where gemm_norms(), without bias */
+    float eps;                     /* of the norm, above 0 */
     bool ta;                       /* a is stored [K][M] */
     bool tb;                       /* b is stored [N][K] */
     enum gemm_activation activation;
@@ -23,6 +25,8 @@ struct gemm {
 int gemm(const struct gemm *g);
 /* Whether x W^T can end with GEMM_GATE. */
 bool gemm_gates(const tain_tensor *x, const tain_tensor *w);
+/* Whether RMS norm(x) W^T is one product, and the faster for it. */
+bool gemm_norms(const tain_tensor *x, const tain_tensor *w);
 
 /* ---- Linear layers (linear.c) ---- */
 
@@ -41,6 +45,9 @@ struct linear_adapters {
  * GEMM_NONE is not for training, and GEMM_GATE has neither bias nor residual nor adapters. bias, residual and adapters may be NULL. */
 tain_tensor *op_linear(tain_tensor *x, tain_tensor *weight, tain_tensor *bias, enum gemm_activation activation,
                        tain_tensor *residual, const struct linear_adapters *adapters);
+
+/* RMS norm(x) W^T, or with GEMM_GATE its gate: one product, not for training. Only where gemm_norms(). */
+tain_tensor *op_normed_linear(tain_tensor *x, tain_tensor *norm, float eps, tain_tensor *weight, enum gemm_activation activation);
 
 /* out[N] (=|+=) the sum over the rows of x[rows, N]. */
 int gemm_column_sum(tain_tensor *x, int64_t rows, tain_tensor *out, bool add);

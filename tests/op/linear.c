@@ -165,6 +165,45 @@ static void check_gate(tain_device *d, int64_t rows, int64_t in, int64_t half, t
         tensor_unref((tain_tensor *[]){ all, x, f, w, both, want, y }[i]);
 }
 
+/* The norm before a product in it, against the norm by itself; x is a part of something wider, and its rows are of
+ * very different lengths. */
+static void check_normed(tain_device *d, int64_t rows, int64_t in, int64_t out, tain_type type, enum gemm_activation activation)
+{
+    tain_tensor *lengths = random_tensor(d, rows, 1, NULL), *even = random_tensor(d, rows, in + 8, NULL);
+    tain_tensor *longer = tain_scale(lengths, 5), *factors = tain_exp(longer), *all = tain_mul(even, factors);
+    tain_tensor *x = tain_slice(all, 1, 4, in);
+    tain_tensor *square = random_tensor(d, 1, in, NULL), *norm = tain_reshape(square, 1, (int64_t[]){ in });
+    tain_tensor *f = random_tensor(d, out, in, NULL), *w = tain_cast(f, type), *apart = tain_rms_norm(x, norm, 1e-3f);
+    tain_tensor *both = apart ? tain_linear(apart, w, NULL) : NULL, *y;
+    tain_tensor *want = !both ? NULL : activation == GEMM_GATE ? tain_swiglu(both) : tensor_ref(both);
+    int64_t count = rows * (activation == GEMM_GATE ? out / 2 : out);
+    float *a = malloc((size_t)count * 4), *b = malloc((size_t)count * 4);
+
+    CHECK(a && b && want && gemm_norms(x, w) && (activation != GEMM_GATE || gemm_gates(x, w)));
+    CHECK((y = op_normed_linear(x, norm, 1e-3f, w, activation)));
+    CHECK_INT(tain_tensor_read(want, a, count), 0);
+    CHECK_INT(tain_tensor_read(y, b, count), 0);
+    for (int64_t k = 0; k < count; k++)
+        CHECK_CLOSE(a[k], b[k], 2e-5 * (1 + fabsf(a[k])));
+    free(a);
+    free(b);
+    for (size_t i = 0; i < 14; i++)
+        tensor_unref((tain_tensor *[]){ lengths, longer, factors, even, all, x, square, norm, f, w, apart, both, want, y }[i]);
+}
+
+/* Where the product cannot begin so: few rows, many columns, and matrices that are not read four at a time. */
+static void check_no_norm(tain_device *d)
+{
+    tain_tensor *x = random_tensor(d, 9, 32, NULL), *few = random_tensor(d, 4, 32, NULL), *w = random_tensor(d, 24, 32, NULL);
+    tain_tensor *wide = random_tensor(d, 1028, 32, NULL), *blocks = tain_tensor_create(d, TAIN_INT8, 2, (int64_t[]){ 24, 32 });
+    tain_tensor *odd = random_tensor(d, 10, 32, NULL);
+
+    CHECK(gemm_norms(x, w) && !gemm_norms(few, w) && !gemm_norms(x, wide) && !gemm_norms(x, blocks) && !gemm_norms(x, odd));
+    CHECK(!op_normed_linear(x, w, 1e-3f, w, GEMM_NONE) && strstr(tain_error(), "linear: x is [9, 32], its norm's weight [24, 32]"));
+    for (size_t i = 0; i < 6; i++)
+        tensor_unref((tain_tensor *[]){ x, few, w, wide, blocks, odd }[i]);
+}
+
 /* Where the product cannot end so. */
 static void check_no_gate(tain_device *d)
 {
@@ -427,6 +466,15 @@ int main(void)
     check_gate(d, 18, 36, 20, TAIN_BF16);
     check_gate(d, 9, 64, 68, TAIN_F16);
     check_no_gate(d);
+    if (!d->tiles) { /* that kernel has the norm before it */
+        check_normed(d, 5, 8, 4, TAIN_F32, GEMM_NONE);
+        check_normed(d, 33, 40, 72, TAIN_F32, GEMM_GATE);
+        check_normed(d, 70, 132, 100, TAIN_F32, GEMM_NONE);
+        check_normed(d, 131, 516, 264, TAIN_F32, GEMM_NONE); /* 64 rows a tile */
+        check_normed(d, 18, 36, 20, TAIN_BF16, GEMM_NONE);
+        check_normed(d, 9, 64, 72, TAIN_F16, GEMM_GATE);
+        check_no_norm(d);
+    }
     check_three(d);
     check_rows(d, TAIN_INT8);
     check_rows(d, TAIN_INT4);
