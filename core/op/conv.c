@@ -158,8 +158,9 @@ static int gather(struct op_call *c, const char *kind, tain_tensor *a, tain_tens
     /* Sums are kept in registers, which on GPUs are for all the subgroups in flight. */
     uint32_t tile = cols >= 8 && info->texel ? 32 : cols >= 4 ? 16 : 8;
     int64_t pixels = s.batch * (back ? s.high * s.wide : s.to_high * s.to_wide), per, x, z;
-    /* On CPUs weights that are read serve twice as many pixels where that leaves work for all threads. */
-    if (tile == 32 && pixels >= 16 * 2 * tile)
+    /* On CPUs weights that are read serve twice as many pixels where that leaves work for all threads; but code for
+     * 8 lanes is so much longer that it leaves the instruction cache. */
+    if (tile == 32 && lanes >= 16 && pixels >= 16 * 2 * tile)
         tile *= 2;
     per = tile * (lanes / cols);
     uint32_t constants[4] = { cols, (uint32_t)v->stride, tile, flag };

@@ -149,8 +149,8 @@ static struct cut cut_of(const struct gemm *g, bool v4, int64_t M, int64_t K, in
 
     if (tiled(g))
         return tiled_cut(g, M, batch);
-    /* More rows a column of B pay where little is stored for much that is added. */
-    if (texel && K >= 512 && columns * (M / 64) * batch >= 4)
+    /* More rows a column of B pay where little is stored for much that is added, and the code is not longer for it. */
+    if (texel && lanes >= 16 && K >= 512 && columns * (M / 64) * batch >= 4)
         tm = 64;
     uint32_t steps = (uint32_t)((K + 3) / 4);
     /* On CPUs 32 rows times four k are as much code as the instruction cache holds. */

@@ -470,7 +470,7 @@ int main(void)
         check_normed(d, 5, 8, 4, TAIN_F32, GEMM_NONE);
         check_normed(d, 33, 40, 72, TAIN_F32, GEMM_GATE);
         check_normed(d, 70, 132, 100, TAIN_F32, GEMM_NONE);
-        check_normed(d, 131, 516, 264, TAIN_F32, GEMM_NONE); /* 64 rows a tile */
+        check_normed(d, 131, 516, 264, TAIN_F32, GEMM_NONE); /* 64 rows a tile on 16 lanes */
         check_normed(d, 18, 36, 20, TAIN_BF16, GEMM_NONE);
         check_normed(d, 9, 64, 72, TAIN_F16, GEMM_GATE);
         check_no_norm(d);
