@@ -18,7 +18,7 @@ int dense_declare(struct weights *w, struct dense *d, bool bias, float spread, i
     return w->status;
 }
 
-/* Backward needs what lies before the activation and after the norm, and adapters are added between. */
+/* Backward needs what lies before the activation, and adapters are added there. */
 static bool fuses(const struct weights *w, const struct dense *d)
 {
     return !(w->device->grad && w->device->tape) && !weights_adapted(w, d->w);
@@ -47,7 +47,10 @@ tain_tensor *dense_normed(const struct weights *w, const struct dense *d, tain_t
 {
     tain_tensor *h;
 
-    if (fuses(w, d) && !d->bias && eps > 0 && gemm_norms(x, d->weight) && (activation != GEMM_GATE || gemm_gates(x, d->weight)))
+    /* Its last bits are others than those of the two by themselves. So no tape may run at all: a layer that is run again
+     * for its gradients, and a reference without any, must compute what the others do. */
+    if (!w->device->tape && fuses(w, d) && !d->bias && eps > 0 && gemm_norms(x, d->weight) &&
+        (activation != GEMM_GATE || gemm_gates(x, d->weight)))
         return op_normed_linear(x, norm, eps, d->weight, activation);
     h = tain_rms_norm(x, norm, eps);
     return then(h, dense_run(w, d, h, activation));

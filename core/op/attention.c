@@ -296,12 +296,19 @@ done:
     return status;
 }
 
+/* Whether input i is one of the other two as well: the kernels cannot add up in one place what they make of both. */
+static bool shared(const struct op_call *c, int i)
+{
+    return c->in[i] == c->in[(i + 1) % 3] || c->in[i] == c->in[(i + 2) % 3];
+}
+
 static int backward(struct op_call *c)
 {
     const struct attn_params *ap = (void *)c->params;
-    tain_tensor *rule = rule_of(c), *stat = c->saved[0], *y = c->saved[1], *spare = NULL, *dy = NULL;
+    tain_tensor *rule = rule_of(c), *stat = c->saved[0], *y = c->saved[1], *dy = NULL;
     bool packed = c->in[0]->dims == 3, add[3] = { false, false, false };
     struct attn a, d = { NULL, NULL, NULL };
+    tain_tensor **to[3] = { &d.q, &d.k, &d.v };
     int status = operands(c, &a);
     int64_t D = status ? 0 : a.q->shape[3];
 
@@ -312,16 +319,13 @@ static int backward(struct op_call *c)
         add[1] = add[2] = add[0];
         status = dx ? unpack(dx, ap, &d) : tain_error_status();
     } else {
-        tain_tensor **to[3] = { &d.q, &d.k, &d.v };
         for (int i = 0; i < 3 && !status; i++) {
-            tain_tensor *g = op_wants(c, i) ? grad_target(c->in[i], &add[i]) : NULL;
-            if (!g && op_wants(c, i))
-                status = tain_error_status();
-            else if (!g && !(g = spare = tensor_like(c->in[i]))) /* the kernels write all three */
+            bool own = !op_wants(c, i) || shared(c, i); /* the kernels write all three */
+            tain_tensor *g = own ? tensor_like(c->in[i]) : grad_target(c->in[i], &add[i]);
+            if (!g)
                 status = tain_error_status();
             else
-                *to[i] = g == spare ? g : tensor_ref(g);
-            spare = NULL;
+                *to[i] = own ? g : tensor_ref(g);
         }
     }
     if (!status)
@@ -346,6 +350,9 @@ static int backward(struct op_call *c)
                          (tain_tensor *[]){ a.q, a.k, a.v, rule ? rule : a.q, dy, stat, d.k, d.v }, 8, 64 | 128, &p,
                          sizeof(p), S, T, B * a.k->shape[2]);
     }
+    for (int i = 0; i < 3 && !packed && !status; i++)
+        if (op_wants(c, i) && shared(c, i))
+            status = grad_give(c->in[i], tensor_ref(*to[i]));
 done:
     tensor_unref(dy);
     drop(&a);
