@@ -18,10 +18,11 @@ int dense_declare(struct weights *w, struct dense *d, bool bias, float spread, i
     return w->status;
 }
 
-/* Backward needs what lies before the activation, and adapters are added there. */
-static bool fuses(const struct weights *w, const struct dense *d)
+/* Whether the product ends with its activation: backward needs what lies before that, and adapters are added there. */
+static bool fuses(const struct weights *w, const struct dense *d, const tain_tensor *x, enum gemm_activation activation)
 {
-    return !(w->device->grad && w->device->tape) && !weights_adapted(w, d->w);
+    return !(w->device->grad && w->device->tape) && !weights_adapted(w, d->w) &&
+           (activation != GEMM_GATE || gemm_gates(x, d->weight));
 }
 
 tain_tensor *dense_run(const struct weights *w, const struct dense *d, tain_tensor *x, enum gemm_activation activation)
@@ -30,7 +31,7 @@ tain_tensor *dense_run(const struct weights *w, const struct dense *d, tain_tens
 
     if (!x)
         return NULL;
-    if (fuses(w, d) && (activation != GEMM_GATE || gemm_gates(x, d->weight)))
+    if (fuses(w, d, x, activation))
         return weights_linear(w, d->w, x, d->bias, activation, NULL);
     y = weights_linear(w, d->w, x, d->bias, GEMM_NONE, NULL);
     switch (y ? activation : GEMM_NONE) {
@@ -47,10 +48,11 @@ tain_tensor *dense_normed(const struct weights *w, const struct dense *d, tain_t
 {
     tain_tensor *h;
 
+    if (!x)
+        return NULL;
     /* Its last bits are others than those of the two by themselves. So no tape may run at all: a layer that is run again
      * for its gradients, and a reference without any, must compute what the others do. */
-    if (!w->device->tape && fuses(w, d) && !d->bias && eps > 0 && gemm_norms(x, d->weight) &&
-        (activation != GEMM_GATE || gemm_gates(x, d->weight)))
+    if (!w->device->tape && !d->bias && eps > 0 && gemm_norms(x, d->weight) && fuses(w, d, x, activation))
         return op_normed_linear(x, norm, eps, d->weight, activation);
     h = tain_rms_norm(x, norm, eps);
     return then(h, dense_run(w, d, h, activation));
