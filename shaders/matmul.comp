@@ -174,9 +174,27 @@ void main()
         [[unroll]] for (uint r = 0; r < TM; r++)
             acc[r] *= subgroupShuffle(squares[r / LANES], r % LANES);
     }
-    IDLE(column >= p.N);
     vec4 add = bias_of(column);
-    uint first = batch * p.c_batch + m0 * p.c_pitch + column, at = AT(p.c_at + first), from = AT(p.d_at + first);
+#ifdef V4
+    uint rows = p.M - m0, pitch = p.c_pitch >> 2, own = p.d_at + batch * p.c_batch + m0 * p.c_pitch + column >> 2;
+    uint um = alike(gl_WorkGroupID.y) * TM, un = alike(n0 / (4 * LANES)) * LANES, ub = alike(batch);
+    uint to = (p.c_at + ub * p.c_batch + um * p.c_pitch >> 2) + un;
+    if (GATED) {
+        // C, half as wide, has a batch alone. Its rows in pairs:
+        to = (p.c_at + um * p.c_pitch >> 1) + un;
+        [[unroll]] for (uint r = 0; r < TM; r++)
+            SET2_EACH(C, j, um + r < p.M, to + r * (p.c_pitch >> 1), 4 * (un + j) < p.N, j, gated(acc[r]))
+    } else {
+        IDLE(column >= p.N);
+        [[unroll]] for (uint r = 0; r < TM; r++) {
+            vec4 v = ended(acc[r], add, own + min(r, rows - 1) * pitch);
+            SET4_EACH(C, j, um + r < p.M, to + r * pitch, 4 * (un + j) < p.N, j, v)
+        }
+    }
+#else
+    uint first = batch * p.c_batch + m0 * p.c_pitch + column;
     [[unroll]] for (uint r = 0; r < TM; r++)
-        finish(at, from, r, p.M - 1 - m0, column, acc[r], add);
+        if (m0 + r < p.M)
+            finish(p.c_at + first + r * p.c_pitch, p.d_at + first + r * p.c_pitch, column, acc[r], add);
+#endif
 }

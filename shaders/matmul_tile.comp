@@ -131,8 +131,19 @@ void main()
     column = n0 + column * 4;
     IDLE(column >= p.N);
     vec4 add = bias_of(column);
-    uint first = batch * p.c_batch + m0 * p.c_pitch + column, at = AT(p.c_at + first), from = AT(p.d_at + first);
+    uint first = batch * p.c_batch + m0 * p.c_pitch + column;
     [[unroll]] for (uint i = 0; i < TM / DOWN; i++)
-        [[unroll]] for (uint e = 0; e < 4; e++)
-            finish(at, from, i * DOWN + row * 4 + e, p.M - 1 - m0, column, acc[i * 4 + e], add);
+        [[unroll]] for (uint e = 0; e < 4; e++) {
+            uint r = i * DOWN + row * 4 + e, there = first + r * p.c_pitch;
+            if (m0 + r >= p.M)
+                continue;
+#ifdef V4
+            if (GATED)
+                pair_C.at[(p.c_at + m0 * p.c_pitch + r * p.c_pitch >> 1) + (column >> 2)] = gated(acc[i * 4 + e]);
+            else
+                C.at[p.c_at + there >> 2] = ended(acc[i * 4 + e], add, p.d_at + there >> 2);
+#else
+            finish(p.c_at + there, p.d_at + there, column, acc[i * 4 + e], add);
+#endif
+        }
 }

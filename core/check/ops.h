@@ -42,8 +42,10 @@ extern const int check_op_count;
 int check_case(tain_device *d, const struct check_op *op, const struct check_case *c, uint64_t *state, double *worst,
                double *slope);
 
-/* Whether tiles are the faster kernel for large products on this device: TILES_LARGE or TILES_NEVER (tiles.c). */
-int tiles_choose(tain_device *d, enum tiles *tiles);
+/* Whether on this device tiles are the faster kernel for large products; whether stores are faster where addresses that
+ * all lanes share are told from others. The device is left as the answer says. (race.c) */
+int race_tiles(tain_device *d, bool *wins);
+int race_alike(tain_device *d, bool *wins);
 
 /* Gives out a shape, and room that is cleared; out->at is NULL if there is none. */
 void check_shape(struct check_value *out, int dims, const int64_t *shape);

@@ -5,7 +5,7 @@
  * are tried against the loops of op_table.c, on shapes that take their fast form. A kernel that is wrong is
  * left out for its portable form; one that has none, or is wrong in that too, for reads of plain
  * buffers; what is wrong even then is refused. Of the two kernels that GPUs have for large products the faster
- * is taken (tiles.c). What was found is kept beside Mesa's compiled shaders and holds for this driver, this
+ * is taken, and of the two ways to store on CPU drivers (race.c). What was found is kept beside Mesa's compiled shaders and holds for this driver, this
  * device and these shaders.
  *
  * These are few shapes of few kernels, because a driver must compile each: `tain check` tries all of them.
@@ -52,19 +52,26 @@ static const struct trial {
 
 /* How a device is used. */
 struct form {
-    bool buffers;
+    bool buffers, alike;
     unsigned portable;
     enum tiles tiles;
 };
+
+static void take_form(tain_device *d, const struct form *f)
+{
+    if (f->buffers)
+        gpu_read_buffers(d->gpu);
+    else if (!getenv("TAIN_READ"))
+        gpu_alike(d->gpu, f->alike);
+    d->portable = f->portable;
+}
 
 static tain_device *open_as(const char *which, const struct form *f)
 {
     tain_device *d = device_open(which);
 
-    if (d && f->buffers)
-        gpu_read_buffers(d->gpu);
     if (d)
-        d->portable = f->portable;
+        take_form(d, f);
     return d;
 }
 
@@ -151,12 +158,13 @@ static bool recall(const char *path, struct form *f, char *said, size_t room)
 {
     FILE *file = fopen(path, "r");
     unsigned long long build = 0;
-    int buffers = 0, tiles = 0;
-    bool known = file && fscanf(file, "%llx %d %u %d\n", &build, &buffers, &f->portable, &tiles) == 4 &&
+    int buffers = 0, alike = 0, tiles = 0;
+    bool known = file && fscanf(file, "%llx %d %d %u %d\n", &build, &buffers, &alike, &f->portable, &tiles) == 5 &&
                  build == gpu_build();
 
     if (known) {
         f->buffers = buffers;
+        f->alike = alike;
         f->tiles = tiles ? TILES_LARGE : TILES_NEVER;
         said[fread(said, 1, room - 1, file)] = 0;
     } else {
@@ -177,7 +185,7 @@ static void keep(const char *path, const struct form *f, const char *said)
     snprintf(fresh, sizeof(fresh), "%s.%ld", path, (long)getpid());
     if (!(file = fopen(fresh, "w")))
         return;
-    whole = fprintf(file, "%llx %d %u %d\n%s", (unsigned long long)gpu_build(), f->buffers, f->portable,
+    whole = fprintf(file, "%llx %d %d %u %d\n%s", (unsigned long long)gpu_build(), f->buffers, f->alike, f->portable,
                     f->tiles == TILES_LARGE, said) > 0;
     if (fclose(file) || !whole || rename(fresh, path))
         unlink(fresh);
@@ -185,16 +193,30 @@ static void keep(const char *path, const struct form *f, const char *said)
 
 /* ---- Opening ---- */
 
+/* How stores are to be done, if there is a choice. */
+static int find_alike(const char *which, bool *alike)
+{
+    tain_device *d = device_open(which);
+    int status = d ? 0 : tain_error_status();
+
+    if (d && gpu_info(d->gpu)->texel && !getenv("TAIN_READ"))
+        status = race_alike(d, alike);
+    tain_device_free(d);
+    return status;
+}
+
 /* Leaves out what is wrong until nothing is, on devices that are closed again: nothing remains of it in
  * the one that is used. */
 static int find_form(const char *which, struct form *f, char *said, size_t room)
 {
-    for (;;) {
+    int status = find_alike(which, &f->alike);
+
+    while (!status) {
         tain_device *d = open_as(which, f);
         const struct trial *t;
         const struct gpu_info *i;
         char why[256] = "";
-        int status = 0;
+        bool wins;
 
         if (!d)
             return tain_error_status();
@@ -212,12 +234,13 @@ static int find_form(const char *which, struct form *f, char *said, size_t room)
             status = fail(TAIN_EDEVICE, "device: %s is wrong on this driver in its portable form as well (%s; %s); choose another "
                           "with --device", t->name, i->driver, why);
         }
-        if (!status && !t && may_tile(d))
-            status = tiles_choose(d, &f->tiles);
+        if (!status && !t && may_tile(d) && !(status = race_tiles(d, &wins)))
+            f->tiles = wins ? TILES_LARGE : TILES_NEVER;
         tain_device_free(d);
-        if (status || !t)
-            return status;
+        if (!t)
+            break;
     }
+    return status;
 }
 
 tain_device *tain_device_open(const char *which)
@@ -244,9 +267,7 @@ tain_device *tain_device_open(const char *which)
             keep(path, &f, said);
     }
     fputs(said, stderr);
-    if (f.buffers)
-        gpu_read_buffers(d->gpu);
-    d->portable = f.portable;
+    take_form(d, &f);
     d->tiles = f.tiles;
     if (tiles)
         d->tiles = !strcmp(tiles, "tiled") && may_tile(d) ? TILES_ALL : TILES_NEVER;

@@ -289,7 +289,9 @@ int gpu_dispatch(struct gpu *g, struct gpu_pipeline *p, const struct gpu_bind *b
     struct gpu_block *blocks[GPU_BINDINGS];
     struct touched touched[GPU_BINDINGS];
     struct slot *s;
+    static const uint32_t digits[] = { 0, 1, 2, 3 };
     uint32_t push[GPU_PUSH / 4];
+    size_t pushed;
     VkDescriptorSet set;
     int status;
 
@@ -321,6 +323,12 @@ int gpu_dispatch(struct gpu *g, struct gpu_pipeline *p, const struct gpu_bind *b
     if (g->plan)
         return 0;
     memcpy(push + count, params, params_bytes);
+    pushed = (size_t)count * 4 + params_bytes;
+    if (g->info.alike && pushed <= sizeof(push) - sizeof(digits)) { /* DIGITS of shaders/lib/each.glsl */
+        memset((char *)push + pushed, 0, sizeof(push) - pushed);
+        memcpy(push + COUNT_OF(push) - COUNT_OF(digits), digits, sizeof(digits));
+        pushed = sizeof(push);
+    }
     if ((status = begin(g)) || (status = vk_set(g, p->set, blocks, &set)) || (status = touch(g, touched, count)))
         return status;
     s = &g->slots[g->current];
@@ -329,7 +337,7 @@ int gpu_dispatch(struct gpu *g, struct gpu_pipeline *p, const struct gpu_bind *b
         g->bound = p->pipeline;
     }
     vkCmdBindDescriptorSets(s->cmd, VK_PIPELINE_BIND_POINT_COMPUTE, p->set->pipeline, 0, 1, &set, 0, NULL);
-    vkCmdPushConstants(s->cmd, p->set->pipeline, VK_SHADER_STAGE_COMPUTE_BIT, 0, (uint32_t)((size_t)count * 4 + params_bytes), push);
+    vkCmdPushConstants(s->cmd, p->set->pipeline, VK_SHADER_STAGE_COMPUTE_BIT, 0, (uint32_t)pushed, push);
     vkCmdDispatch(s->cmd, x, y, z);
     g->counts.dispatches++;
     s->work += work + 1e5; /* a dispatch is never free */

@@ -142,12 +142,13 @@ static void describe(VkPhysicalDevice physical, struct gpu_info *info)
     VkPhysicalDeviceDriverProperties driver = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES, .pNext = &id };
     VkPhysicalDeviceProperties2 p = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &driver };
     VkPhysicalDeviceMemoryProperties memory;
-    VkPhysicalDeviceFeatures features;
+    VkPhysicalDeviceVulkan12Features newer = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES };
+    VkPhysicalDeviceFeatures2 features = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &newer };
     const char *read = getenv("TAIN_READ");
 
     vkGetPhysicalDeviceProperties2(physical, &p);
     vkGetPhysicalDeviceMemoryProperties(physical, &memory);
-    vkGetPhysicalDeviceFeatures(physical, &features);
+    vkGetPhysicalDeviceFeatures2(physical, &features);
     memset(info, 0, sizeof(*info));
     snprintf(info->name, sizeof(info->name), "%s", p.properties.deviceName);
     snprintf(info->driver, sizeof(info->driver), "%.120s %.120s", driver.driverName, driver.driverInfo);
@@ -167,8 +168,10 @@ static void describe(VkPhysicalDevice physical, struct gpu_info *info)
     info->lanes = subgroup.subgroupSize;
     info->texel = p.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
     if (read)
-        info->texel = !strcmp(read, "texel");
-    info->texel &= features.shaderInt64 && features.robustBufferAccess; /* SET4 of shaders/lib/io.glsl */
+        info->texel = !strcmp(read, "texel") || !strcmp(read, "alike");
+    info->texel &= features.features.shaderInt64 && features.features.robustBufferAccess && /* SET4 of shaders/lib/io.glsl */
+                   newer.shaderSubgroupExtendedTypes;                                        /* SET4_EACH of lib/each.glsl */
+    info->alike = info->texel && read && !strcmp(read, "alike");
     info->unified = p.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU ||
                     p.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU;
     for (uint32_t i = 0; i < memory.memoryHeapCount; i++)
@@ -372,7 +375,7 @@ static int open_device(struct gpu *g, VkPhysicalDevice physical)
                     g->size_control = true;
                 }
             }
-    features.shaderInt64 = features.robustBufferAccess = g->info.texel;
+    features.shaderInt64 = features.robustBufferAccess = want.shaderSubgroupExtendedTypes = g->info.texel;
     VK(g, vkCreateDevice(physical, &info, NULL, &g->device));
     vkGetDeviceQueue(g->device, g->family, 0, &g->queue);
     VkPhysicalDeviceProperties plain;
@@ -452,5 +455,10 @@ const struct gpu_info *gpu_info(const struct gpu *g)
 
 void gpu_read_buffers(struct gpu *g)
 {
-    g->info.texel = false;
+    g->info.texel = g->info.alike = false;
+}
+
+void gpu_alike(struct gpu *g, bool alike)
+{
+    g->info.alike = alike && g->info.texel;
 }

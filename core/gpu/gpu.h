@@ -23,6 +23,7 @@ struct gpu_info {
     uint32_t api[3];
     uint32_t lanes;        /* subgroup size that tiled kernels are made for */
     bool texel;            /* inputs are read through texel buffers: fast on the CPU driver */
+    bool alike;            /* and addresses that all lanes share are told from others (ALIKE of shaders/lib/each.glsl) */
     bool unified;          /* device memory is host memory */
     uint64_t memory;       /* bytes of device memory, as the driver tells */
     uint64_t range;        /* largest storage buffer binding, bytes */
@@ -42,6 +43,7 @@ struct gpu *gpu_open(const char *which);
 void gpu_close(struct gpu *g);
 const struct gpu_info *gpu_info(const struct gpu *g);
 void gpu_read_buffers(struct gpu *g); /* no texel reads; before any pipeline was made */
+void gpu_alike(struct gpu *g, bool alike); /* from now on, where inputs are texels */
 
 /* The folder of what may be found out again, with Mesa's compiled shaders: NULL if there is no home. */
 const char *gpu_cache(void);

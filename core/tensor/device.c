@@ -60,8 +60,9 @@ const char *tain_device_banner(tain_device *device)
 
     REQUIRE_OR_NULL(device, "banner: device is missing");
     i = gpu_info(device->gpu);
-    snprintf(text, sizeof(text), "%s | %s | %s | Vulkan %u.%u | %u lanes | %s reads | %u KiB shared%s%s%s", i->name, i->kind,
-             i->driver, i->api[0], i->api[1], i->lanes, i->texel ? "texel" : "buffer", i->shared >> 10,
+    snprintf(text, sizeof(text), "%s | %s | %s | Vulkan %u.%u | %u lanes | %s reads%s | %u KiB shared%s%s%s", i->name, i->kind,
+             i->driver, i->api[0], i->api[1], i->lanes, i->texel ? "texel" : "buffer",
+             i->alike ? " | alike stores" : "", i->shared >> 10,
              device->tiles ? " | tiled matmul" : "", *device->wrong ? " | wrong here and not used: " : "", device->wrong);
     return text;
 }

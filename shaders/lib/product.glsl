@@ -9,6 +9,7 @@ layout(constant_id = 6) const uint ADD = 0;
 layout(constant_id = 7) const uint BIAS = 0;
 layout(constant_id = 8) const uint ACTIVATION = 0;
 #include "activation.glsl"
+#include "each.glsl"
 const bool GATED = ACTIVATION == 4; // B is stored [N][K]; no BIAS, no ADD
 
 layout(push_constant) uniform Push {
@@ -18,6 +19,7 @@ layout(push_constant) uniform Push {
 #endif
     uint M, N, K, a_pitch, b_pitch, c_pitch, a_batch, b_batch, c_batch;
     uint bands; // of columns: a grid's z counts them, and batches
+    DIGITS
 } p;
 
 IN(0, A);
@@ -95,30 +97,28 @@ vec4 bias_of(uint column)
     return v;
 }
 
-// Ends the sums of four columns of row r of a tile. `at` and `from` are where C and D have them for its row 0, in
-// NUMs: worked out once, before the first store, or the CPU driver does so for every row. `last` is the last row
-// that there is.
-void finish(uint at, uint from, uint r, uint last, uint column, vec4 sum, vec4 add)
-{
 #ifdef V4
-    bool on = r <= last && column < p.N;
-    if (GATED) {
-        vec2 gate = sum.xy, s = 1.0 / (1.0 + exp(-gate)); // as gate.comp, which training uses
-        SET2(C, 2 * at - (column >> 2) + r * (p.c_pitch >> 1), on, gate * s * sum.zw);
-    } else {
-        vec4 v = activate(sum + add);
-        if (ADD != 0)
-            v += GET4(D, from + min(r, last) * (p.c_pitch >> 2));
-        SET4(C, at + r * (p.c_pitch >> 2), on, v);
-    }
-#else
-    if (r <= last) {
-        vec4 v = activate(sum + add);
-        [[unroll]] for (uint e = 0; e < 4; e++)
-            if (column + e < p.N) {
-                uint i = r * p.c_pitch + e;
-                C.at[at + i] = ADD != 0 ? v[e] + GET1(D, from + i) : v[e];
-            }
-    }
-#endif
+// What becomes of the sums of four columns, of the product's two halves where it is gated. `from` is where D has them.
+vec4 ended(vec4 sum, vec4 add, uint from)
+{
+    vec4 v = activate(sum + add);
+    if (ADD != 0)
+        v += GET4(D, from);
+    return v;
 }
+
+vec2 gated(vec4 sum)
+{
+    vec2 gate = sum.xy, s = 1.0 / (1.0 + exp(-gate)); // as gate.comp, which training uses
+    return gate * s * sum.zw;
+}
+#else
+// Ends the sums of four columns and writes them, from number `at` of C on; `from` is where D has them.
+void finish(uint at, uint from, uint column, vec4 sum, vec4 add)
+{
+    vec4 v = activate(sum + add);
+    [[unroll]] for (uint e = 0; e < 4; e++)
+        if (column + e < p.N)
+            C.at[at + e] = ADD != 0 ? v[e] + GET1(D, from + e) : v[e];
+}
+#endif
