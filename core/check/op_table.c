@@ -230,7 +230,7 @@ static tain_tensor *run_adapted(tain_tensor *const *in, const double *with)
     struct linear_adapters a = { 1, { in[2] }, { in[3] }, { (int32_t)(in[1]->shape[0] - in[3]->shape[0]) }, { 0.5f } };
 
     (void)with;
-    return op_linear(in[0], in[1], NULL, GEMM_NONE, NULL, &a);
+    return op_linear(in[0], in[1], &(struct linear){ .adapters = &a });
 }
 WANT(want_adapted)
 {
@@ -255,10 +255,9 @@ static tain_tensor *run_begin(tain_tensor *const *in, const double *with)
     bool norms = gemm_norms(in[0], in[1]), gates = gemm_gates(in[0], in[1]);
     tain_tensor *x = norms ? tensor_ref(in[0]) : tain_rms_norm(in[0], in[2], (float)with[0]), *y = NULL, *z = NULL;
 
-    if (x && norms)
-        y = op_normed_linear(x, in[2], (float)with[0], in[1], gates ? GEMM_GATE : GEMM_NONE);
-    else if (x)
-        y = op_linear(x, in[1], NULL, gates ? GEMM_GATE : GEMM_NONE, NULL, NULL);
+    if (x)
+        y = op_linear(x, in[1], &(struct linear){ .norm = norms ? in[2] : NULL, .eps = (float)with[0],
+                                                  .activation = gates ? GEMM_GATE : GEMM_NONE });
     z = !y ? NULL : gates ? tensor_ref(y) : tain_swiglu(y);
     tensor_unref(x);
     tensor_unref(y);

@@ -53,7 +53,7 @@ tain_tensor *dense_normed(const struct weights *w, const struct dense *d, tain_t
     /* Its last bits are others than those of the two by themselves. So no tape may run at all: a layer that is run again
      * for its gradients, and a reference without any, must compute what the others do. */
     if (!w->device->tape && !d->bias && eps > 0 && gemm_norms(x, d->weight) && fuses(w, d, x, activation))
-        return op_normed_linear(x, norm, eps, d->weight, activation);
+        return op_linear(x, d->weight, &(struct linear){ .norm = norm, .eps = eps, .activation = activation });
     h = tain_rms_norm(x, norm, eps);
     return then(h, dense_run(w, d, h, activation));
 }

@@ -145,7 +145,7 @@ tain_tensor *weights_linear(const struct weights *w, const struct weight *of, ta
             a.at[a.count] = (int32_t)p->row;
             a.scale[a.count++] = p->scale;
         }
-    return op_linear(x, of->tensor, bias, activation, residual, &a);
+    return op_linear(x, of->tensor, &(struct linear){ .bias = bias, .residual = residual, .activation = activation, .adapters = &a });
 }
 
 void weights_close(struct weights *w)

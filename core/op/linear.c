@@ -7,10 +7,11 @@
 
 #include <string.h>
 
-/* Inputs: x, weight, bias or nothing, residual or nothing, then A and B of each adapter. */
-enum { X, WEIGHT, BIAS, RESIDUAL, ADAPTERS };
+/* Inputs: x, weight, then, each or nothing, bias, residual and the weight of x's norm, then A and B of each adapter. */
+enum { X, WEIGHT, BIAS, RESIDUAL, NORM, ADAPTERS };
 
 struct linear_params {
+    float eps;
     int32_t activation, adapters;
     int32_t at[LINEAR_ADAPTERS];
     float scale[LINEAR_ADAPTERS];
@@ -24,7 +25,7 @@ static const struct linear_params *params_of(const struct op_call *c)
 static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *shape)
 {
     const struct linear_params *p = params_of(c);
-    const tain_tensor *x = c->in[X], *w = c->in[WEIGHT], *b = c->in[BIAS], *r = c->in[RESIDUAL];
+    const tain_tensor *x = c->in[X], *w = c->in[WEIGHT], *b = c->in[BIAS], *r = c->in[RESIDUAL], *norm = c->in[NORM];
 
     REQUIRE(x->dims >= 1, "linear: x must have at least one dimension");
     REQUIRE(w->dims == 2, "linear: weight must have two dimensions; it is %s", tensor_text(w));
@@ -32,6 +33,9 @@ static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *s
     REQUIRE(tensor_last(x) == w->shape[1], "linear: inner sizes differ: x is %s, weight is %s", tensor_text(x), tensor_text(w));
     REQUIRE(!b || (b->dims == 1 && b->shape[0] == w->shape[0]), "linear: bias is %s, weight is %s", tensor_text(b ? b : w),
             tensor_text(w));
+    REQUIRE(!c->training || (!norm && p->activation == GEMM_NONE), "linear: with a norm or an activation it has no gradient");
+    REQUIRE(!norm || (norm->dims == 1 && norm->shape[0] == tensor_last(x)), "linear: x is %s, its norm's weight is %s",
+            tensor_text(x), tensor_text(norm ? norm : w));
     for (int i = 0; i < p->adapters; i++) {
         const tain_tensor *A = c->in[ADAPTERS + 2 * i], *B = c->in[ADAPTERS + 2 * i + 1];
         REQUIRE(A->dims == 2 && B->dims == 2 && A->shape[1] == w->shape[1] && B->shape[1] == A->shape[0] &&
@@ -63,7 +67,7 @@ static int forward(struct op_call *c)
     tain_tensor *x = c->in[X], *w = c->in[WEIGHT];
     int64_t rows = tensor_rows(x), k = w->shape[1], n = w->shape[0];
     int status = gemm(&(struct gemm){
-        .a = x, .b = w, .bias = c->in[BIAS], .c = c->out, .add = c->in[RESIDUAL], .tb = true,
+        .a = x, .b = w, .bias = c->in[BIAS], .c = c->out, .add = c->in[RESIDUAL], .tb = true, .norm = c->in[NORM], .eps = p->eps,
         .activation = (enum gemm_activation)p->activation, .M = rows, .N = n, .K = k, .batch = 1,
         .a_pitch = tensor_pitch(x), .b_pitch = k, .c_pitch = tensor_last(c->out),
     });
@@ -164,15 +168,15 @@ static int backward(struct op_call *c)
 }
 
 static const struct op op_linear_ = {
-    .name = "linear", .inputs = 2, .optional = 2 + 2 * LINEAR_ADAPTERS, .any_stride = 1, .any_type = 2, .blocks = 2,
+    .name = "linear", .inputs = 2, .optional = 3 + 2 * LINEAR_ADAPTERS, .any_stride = 1, .any_type = 2, .blocks = 2,
     .infer = infer, .forward = forward, .backward = backward,
 };
 
-tain_tensor *op_linear(tain_tensor *x, tain_tensor *weight, tain_tensor *bias, enum gemm_activation activation,
-                       tain_tensor *residual, const struct linear_adapters *adapters)
+tain_tensor *op_linear(tain_tensor *x, tain_tensor *weight, const struct linear *more)
 {
-    struct linear_params p = { .activation = activation };
-    tain_tensor *in[ADAPTERS + 2 * LINEAR_ADAPTERS] = { NULL, weight, bias, residual }, *y;
+    const struct linear_adapters *adapters = more->adapters;
+    struct linear_params p = { .eps = more->eps, .activation = more->activation };
+    tain_tensor *in[ADAPTERS + 2 * LINEAR_ADAPTERS] = { NULL, weight, more->bias, more->residual, more->norm }, *y;
     int inputs = ADAPTERS;
 
     in[X] = tensor_pitch(x) < 0 ? op_contiguous(x) : tensor_ref(x);
@@ -193,51 +197,9 @@ tain_tensor *op_linear(tain_tensor *x, tain_tensor *weight, tain_tensor *bias, e
     return y;
 }
 
-/* ---- The norm before it as well ---- */
-
-struct normed_params {
-    float eps;
-    int32_t activation;
-};
-
-static int normed_infer(const struct op_call *c, tain_type *type, int *dims, int64_t *shape)
-{
-    const struct normed_params *p = (const void *)c->params;
-    const tain_tensor *x = c->in[0], *norm = c->in[1], *w = c->in[2];
-
-    REQUIRE(norm->dims == 1 && norm->shape[0] == tensor_last(x) && w->shape[1] == tensor_last(x),
-            "linear: x is %s, its norm's weight %s, weight %s", tensor_text(x), tensor_text(norm), tensor_text(w));
-    *type = TAIN_F32;
-    *dims = x->dims;
-    memcpy(shape, x->shape, sizeof(x->shape));
-    shape[x->dims - 1] = p->activation == GEMM_GATE ? w->shape[0] / 2 : w->shape[0];
-    return 0;
-}
-
-static int normed_forward(struct op_call *c)
-{
-    const struct normed_params *p = (const void *)c->params;
-    tain_tensor *x = c->in[0], *w = c->in[2];
-
-    return gemm(&(struct gemm){
-        .a = x, .b = w, .c = c->out, .tb = true, .norm = c->in[1], .eps = p->eps,
-        .activation = (enum gemm_activation)p->activation, .M = tensor_rows(x), .N = w->shape[0], .K = w->shape[1], .batch = 1,
-        .a_pitch = tensor_pitch(x), .b_pitch = w->shape[1], .c_pitch = tensor_last(c->out),
-    });
-}
-
-static const struct op op_normed = {
-    .name = "normed linear", .inputs = 3, .any_stride = 1, .any_type = 4, .infer = normed_infer, .forward = normed_forward,
-};
-
-tain_tensor *op_normed_linear(tain_tensor *x, tain_tensor *norm, float eps, tain_tensor *weight, enum gemm_activation activation)
-{
-    return OP_RUN(&op_normed, (&(struct normed_params){ eps, activation }), x, norm, weight);
-}
-
 tain_tensor *tain_linear(tain_tensor *x, tain_tensor *weight, tain_tensor *bias)
 {
     REQUIRE_OR_NULL(x, "linear: x is missing");
     REQUIRE_OR_NULL(weight, "linear: weight is missing");
-    return op_linear(x, weight, bias, GEMM_NONE, NULL, NULL);
+    return op_linear(x, weight, &(struct linear){ .bias = bias });
 }

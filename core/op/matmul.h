@@ -41,13 +41,17 @@ struct linear_adapters {
     float scale[LINEAR_ADAPTERS];
 };
 
-/* x W^T + bias, what adapters add to it, and `residual`, which has the result's shape. activation other than
- * GEMM_NONE is not for training, and GEMM_GATE has neither bias nor residual nor adapters. bias, residual and adapters may be NULL. */
-tain_tensor *op_linear(tain_tensor *x, tain_tensor *weight, tain_tensor *bias, enum gemm_activation activation,
-                       tain_tensor *residual, const struct linear_adapters *adapters);
+/* What a layer has beside x and its weight; anything may be left out. */
+struct linear {
+    tain_tensor *bias, *residual; /* the latter of the result's shape */
+    tain_tensor *norm;            /* the weight of x's RMS norm, with eps: not for training, only where gemm_norms() */
+    float eps;
+    enum gemm_activation activation; /* not for training; GEMM_GATE has neither bias nor residual nor adapters */
+    const struct linear_adapters *adapters;
+};
 
-/* RMS norm(x) W^T, or with GEMM_GATE its gate: one product, not for training. Only where gemm_norms(). */
-tain_tensor *op_normed_linear(tain_tensor *x, tain_tensor *norm, float eps, tain_tensor *weight, enum gemm_activation activation);
+/* norm(x) W^T + bias, what adapters add to it, the activation of that, and the residual. */
+tain_tensor *op_linear(tain_tensor *x, tain_tensor *weight, const struct linear *more);
 
 /* out[N] (=|+=) the sum over the rows of x[rows, N]. */
 int gemm_column_sum(tain_tensor *x, int64_t rows, tain_tensor *out, bool add);

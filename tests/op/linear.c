@@ -34,7 +34,7 @@ static tain_tensor *adapted(tain_tensor *const *in, const double *with, int coun
         { (int32_t)with[0], (int32_t)with[1] }, { (float)with[2], (float)with[3] },
     };
 
-    return op_linear(in[0], in[1], NULL, GEMM_NONE, NULL, &a);
+    return op_linear(in[0], in[1], &(struct linear){ .adapters = &a });
 }
 
 static tain_tensor *run_one(tain_tensor *const *in, const double *with)
@@ -86,7 +86,7 @@ static tain_tensor *run_residual(tain_tensor *const *in, const double *with)
 
     if (with[2] != 0)
         a = (struct linear_adapters){ 1, { in[4] }, { in[5] }, { (int32_t)with[0] }, { (float)with[2] } };
-    return op_linear(in[0], in[1], in[2], GEMM_NONE, in[3], &a);
+    return op_linear(in[0], in[1], &(struct linear){ .bias = in[2], .residual = in[3], .adapters = &a });
 }
 
 static void reference_residual(const struct check_value *in, struct check_value *out, const double *with)
@@ -115,7 +115,7 @@ static void check_activation(tain_device *d, int64_t rows)
     tain_tensor *w = tensor_from(d, TAIN_F32, 2, (int64_t[]){ OUT, IN }, ws);
     tain_tensor *bias = tensor_from(d, TAIN_F32, 1, (int64_t[]){ OUT }, bs), *plain = tain_linear(x, w, bias);
     for (int i = GEMM_SILU; i <= GEMM_GELU_TANH; i++) {
-        tain_tensor *want = act[i](plain), *y = op_linear(x, w, bias, (enum gemm_activation)i, NULL, NULL);
+        tain_tensor *want = act[i](plain), *y = op_linear(x, w, &(struct linear){ .bias = bias, .activation = (enum gemm_activation)i });
         CHECK(want && y);
         CHECK_INT(tain_tensor_read(want, a, rows * OUT), 0);
         CHECK_INT(tain_tensor_read(y, b, rows * OUT), 0);
@@ -153,7 +153,7 @@ static void check_gate(tain_device *d, int64_t rows, int64_t in, int64_t half, t
     float *a = malloc((size_t)(rows * half) * 4), *b = malloc((size_t)(rows * half) * 4);
 
     CHECK(a && b && want && gemm_gates(x, w));
-    CHECK((y = op_linear(x, w, NULL, GEMM_GATE, NULL, NULL)));
+    CHECK((y = op_linear(x, w, &(struct linear){ .activation = GEMM_GATE })));
     CHECK(y->shape[0] == rows && y->shape[1] == half);
     CHECK_INT(tain_tensor_read(want, a, rows * half), 0);
     CHECK_INT(tain_tensor_read(y, b, rows * half), 0);
@@ -180,7 +180,7 @@ static void check_normed(tain_device *d, int64_t rows, int64_t in, int64_t out, 
     float *a = malloc((size_t)count * 4), *b = malloc((size_t)count * 4);
 
     CHECK(a && b && want && gemm_norms(x, w) && (activation != GEMM_GATE || gemm_gates(x, w)));
-    CHECK((y = op_normed_linear(x, norm, 1e-3f, w, activation)));
+    CHECK((y = op_linear(x, w, &(struct linear){ .norm = norm, .eps = 1e-3f, .activation = activation })));
     CHECK_INT(tain_tensor_read(want, a, count), 0);
     CHECK_INT(tain_tensor_read(y, b, count), 0);
     for (int64_t k = 0; k < count; k++)
@@ -199,7 +199,7 @@ static void check_no_norm(tain_device *d)
     tain_tensor *odd = random_tensor(d, 10, 32, NULL);
 
     CHECK(gemm_norms(x, w) && !gemm_norms(few, w) && !gemm_norms(x, wide) && !gemm_norms(x, blocks) && !gemm_norms(x, odd));
-    CHECK(!op_normed_linear(x, w, 1e-3f, w, GEMM_NONE) && strstr(tain_error(), "linear: x is [9, 32], its norm's weight [24, 32]"));
+    CHECK(!op_linear(x, w, &(struct linear){ .norm = w, .eps = 1e-3f }) && strstr(tain_error(), "linear: x is [9, 32], its norm's weight is [24, 32]"));
     for (size_t i = 0; i < 6; i++)
         tensor_unref((tain_tensor *[]){ x, few, w, wide, blocks, odd }[i]);
 }
@@ -236,7 +236,7 @@ static void check_three(tain_device *d)
         tain_tensor *y = NULL, *loss = NULL, *s, *t;
         CHECK_INT(tain_tape_begin(d), 0);
         if (!apart) {
-            CHECK((y = op_linear(x, w, flat, GEMM_NONE, NULL, &a)));
+            CHECK((y = op_linear(x, w, &(struct linear){ .bias = flat, .adapters = &a })));
             CHECK_INT(tain_tensor_read(y, got, ROWS * 19), 0);
             s = tain_square(y);
             loss = tain_sum(s);
@@ -246,7 +246,7 @@ static void check_three(tain_device *d)
             struct linear_adapters single = { 1, { a.a[i] }, { a.b[i] }, { 0 }, { a.scale[i] } };
             tain_tensor *wi = tensor_from(d, TAIN_F32, 2, (int64_t[]){ own[i], IN }, ws + at[i] * IN);
             tain_tensor *bi = tensor_from(d, TAIN_F32, 1, &own[i], bs + at[i]);
-            CHECK((y = op_linear(x, wi, bi, GEMM_NONE, NULL, &single)));
+            CHECK((y = op_linear(x, wi, &(struct linear){ .bias = bi, .adapters = &single })));
             CHECK_INT(tain_tensor_read(y, want, ROWS * own[i]), 0);
             for (int64_t k = 0; k < ROWS * own[i]; k++)
                 CHECK_CLOSE(got[k / own[i] * 19 + at[i] + k % own[i]], want[k], 1e-5);
@@ -360,10 +360,10 @@ static void check_refused(tain_device *d)
     CHECK(!tain_linear(x, odd, NULL) && strstr(tain_error(), "linear: inner sizes differ: x is [3, 8], weight is [4, 2]"));
     CHECK(!tain_linear(x, w, a) && strstr(tain_error(), "linear: bias is [2, 8], weight is [4, 8]"));
     CHECK(!tain_linear(x, NULL, NULL) && strstr(tain_error(), "linear: weight is missing"));
-    CHECK(!op_linear(x, w, NULL, GEMM_NONE, x, NULL) && strstr(tain_error(), "linear: residual is [3, 8]; x is [3, 8], weight is [4, 8]"));
-    CHECK(!op_linear(x, w, NULL, GEMM_NONE, NULL, &low));
+    CHECK(!op_linear(x, w, &(struct linear){ .residual = x }) && strstr(tain_error(), "linear: residual is [3, 8]; x is [3, 8], weight is [4, 8]"));
+    CHECK(!op_linear(x, w, &(struct linear){ .adapters = &low }));
     CHECK(strstr(tain_error(), "linear: adapter 1 is [2, 8] and [3, 2] at row 2 of weight [4, 8]"));
-    CHECK(!op_linear(x, w, NULL, GEMM_NONE, NULL, &wrong) && strstr(tain_error(), "linear: adapter 1 is [2, 8] and [4, 8]"));
+    CHECK(!op_linear(x, w, &(struct linear){ .adapters = &wrong }) && strstr(tain_error(), "linear: adapter 1 is [2, 8] and [4, 8]"));
     tensor_unref(x);
     tensor_unref(w);
     tensor_unref(a);
