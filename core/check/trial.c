@@ -39,6 +39,7 @@ static const struct trial {
     { "matmul", KERNEL_MATMUL, false, "matmul", { { AT(2, 64, 32), AT(2, 32, 512) }, { 0 } } },
     { "matmul", KERNEL_MATMUL, true, "linear", { { AT(2, 8, 32), AT(2, 64, 32), AT(1, 64) }, { 0 } } },
     { "matmul", KERNEL_MATMUL, true, "linear", { { AT(2, 2, 128), AT(2, 20, 128), AT(1, 20) }, { 0 } } },
+    { "matmul", KERNEL_MATMUL, true, "linear, norm and gate", { { AT(2, 19, 64), AT(2, 96, 64), AT(1, 64) }, { 1e-5 } } },
     /* Several tiles in all three orientations, with edges; then four numbers at a time nowhere. */
     { "matmul_tile", KERNEL_MATMUL_TILE, false, "matmul", { { AT(2, 132, 36), AT(2, 36, 72) }, { 0 } } },
     { "matmul_tile", KERNEL_MATMUL_TILE, true, "matmul", { { AT(2, 36, 20), AT(2, 20, 68) }, { 0 } } },
