@@ -3,8 +3,8 @@ local t = require "expect"
 local host = require "tain.host"
 local json = require "tain.json"
 
-local function sh(arguments)
-  local pipe = io.popen(("'%s/tain' check %s 2>&1; echo \"=$?\""):format(host.folder, arguments))
+local function sh(arguments, environment)
+  local pipe = io.popen(("%s '%s/tain' check %s 2>&1; echo \"=$?\""):format(environment or "", host.folder, arguments))
   local text = pipe:read("*a")
   pipe:close()
   local said, code = text:match("^(.*)=(%d+)\n$")
@@ -21,6 +21,12 @@ local function passes(folder, ...)
 end
 
 passes("", "attention, gradients", "conv2d", "gqa\n", "gen.codes", "group_norm")
+-- In every form that kernels have, whichever is this device's own.
+for _, form in ipairs { "TAIN_READ=alike", "TAIN_READ=texel", "TAIN_READ=buffer", "TAIN_READ=buffer TAIN_MATMUL=tiled" } do
+  local said, code = sh("", form)
+  local worst = tonumber(said:match("\nworst (%S+)\n$"))
+  t.that(code == 0 and worst and worst <= 1e-4, form .. ": " .. said)
+end
 passes("tests/golden/janus/head64", "head64\n", "vq.recon")
 passes("tests/golden/janus_hf", "und.greedy", "gen1.greedy", "vq.codes_original", "pre.s45.orig_u8")
 passes("tests/golden/losses", "sigmoid", "one pair")

@@ -81,11 +81,18 @@ int main(void)
         { .in = { { 3, { 4, 6, 10 } }, { 2, { 10, 5 } } } },
         { .in = { { 2, { 0, 4 } }, { 2, { 4, 4 } } } },
     };
+    /* Workgroups in each direction whose numbers have many digits (shaders/lib/each.glsl). */
+    static const struct check_case many[] = {
+        { .in = { { 2, { 33000, 4 } }, { 2, { 4, 4 } } } },
+        { .in = { { 2, { 3, 4 } }, { 2, { 4, 20000 } } } },
+        { .in = { { 3, { 40000, 2, 4 } }, { 3, { 40000, 4, 4 } } } },
+    };
     tain_device *d = tain_device_open(NULL);
     tain_tensor *a, *b;
 
     CHECK(d);
     CHECK_CASES(d, (&(struct check_op){ "matmul", 2, run, reference, 1e-5, 1e-4 }), products);
+    CHECK_CASES(d, (&(struct check_op){ "matmul", 2, run, reference, 1e-5, 1e-4, .no_grad = true }), many);
     even_rows(d, false);
     even_rows(d, true);
     a = tensor_new(d, TAIN_F32, 2, (int64_t[]){ 3, 8 });
