@@ -25,7 +25,6 @@
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 #include "lib/io.glsl"
-#include "lib/each.glsl"
 #if defined(FORWARD_F16)
 #define FORWARD
 #define B_F16
@@ -58,7 +57,6 @@ layout(push_constant) uniform Push {
     uint queries, keys, heads, group; // group: query heads that share a key head
     uint past;                        // queries start this far behind the first key
     float scale;
-    DIGITS
 } p;
 
 IN4(0, q);
@@ -172,7 +170,8 @@ void main()
     uint bh = gl_WorkGroupID.y + 32768 * gl_WorkGroupID.z;
     uint b = bh / p.heads, h = bh % p.heads, i0 = gl_WorkGroupID.x * ROWS * OWN;
     uint batches = p.group >> 16, group = p.group & 0xffffu;
-    IDLE(b >= batches);
+    if (b >= batches)
+        return;
     uint k_base = (p.k_at >> 2) + b * p.k_b + h / group * p.k_h;
     uint v_base = (p.v_at >> 2) + b * p.k_b + h / group * p.k_h;
     uint end = (RULES & 1u) != 0u ? min(p.keys, min(i0 + ROWS * OWN, p.queries) + p.past) : p.keys;
@@ -252,33 +251,26 @@ void main()
 #endif
     }
     IDLE(i0 + lane / PARTS >= p.queries);
-    uint to_bh = alike(gl_WorkGroupID.y) + 32768 * alike(gl_WorkGroupID.z), to_b = to_bh / p.heads, to_h = to_bh % p.heads;
-    uint to_i = alike(gl_WorkGroupID.x) * ROWS * OWN, queries = to_b < batches ? p.queries : 0;
-#define THERE(j) (to_i + o * ROWS + (j) / PARTS) // the query of lane j
-#ifdef FORWARD
-    uint to = (p.y_at >> 2) + to_b * p.y_b + to_h * p.y_h;
-#else
-    uint to = (p.dq_at >> 2) + to_b * p.d_b + to_h * p.d_h;
-#endif
     [[unroll]] for (uint o = 0; o < OWN; o++) {
+        uint i = i0 + o * ROWS + lane / PARTS;
+        bool on = i < p.queries;
 #ifdef FORWARD
         float factor = total[o] > 0.0 ? 1.0 / total[o] : 0.0; // a query that sees nothing gives 0
+        uint at = (p.y_at >> 2) + b * p.y_b + h * p.y_h + i * p.y_t;
         [[unroll]] for (uint c = 0; c < W; c++)
-            SET4_EACH(y, j, THERE(j) < queries, to + THERE(j) * p.y_t, true, four(c, j % PARTS), sum[o * W + c] * factor)
-        if (LSE != 0) {
-            SET1_EACH(lse, j, THERE(j) < queries, p.lse_at + to_bh * p.queries + THERE(j), j % PARTS == 0, 0,
-                      most[o] + log(max(total[o], 1e-37)))
-        }
+            SET4(y, at + four(c, part), on, sum[o * W + c] * factor);
+        if (LSE != 0 && part == 0 && on)
+            lse.at[p.lse_at + bh * p.queries + i] = most[o] + log(max(total[o], 1e-37));
 #else
-        uint i = i0 + o * ROWS + lane / PARTS, at = (p.dq_at >> 2) + b * p.d_b + h * p.d_h + i * p.d_t + part;
+        uint at = (p.dq_at >> 2) + b * p.d_b + h * p.d_h + i * p.d_t + part;
         [[unroll]] for (uint c = 0; c < W; c++) {
             vec4 v = sum[o * W + c];
-            if ((ADD & 1u) != 0u && i < p.queries && b < batches)
+            if ((ADD & 1u) != 0u && on)
                 v += dq.at[at + c * PARTS];
-            SET4_EACH(dq, j, THERE(j) < queries, to + THERE(j) * p.d_t, true, c * PARTS + j % PARTS, v)
+            SET4(dq, at + c * PARTS, on, v);
         }
-        SET1_EACH(stat, j, THERE(j) < queries, p.stat_at + (batches * p.heads + to_bh) * p.queries + THERE(j),
-                  j % PARTS == 0, 0, delta[o])
+        if (part == 0 && on)
+            stat.at[p.stat_at + (batches * p.heads + bh) * p.queries + i] = delta[o];
 #endif
     }
 }
@@ -291,7 +283,8 @@ void main()
     uint batches = p.group >> 16, group = p.group & 0xffffu, kv_heads = p.heads / group;
     uint bh = gl_WorkGroupID.y + 32768 * gl_WorkGroupID.z;
     uint b = bh / kv_heads, hk = bh % kv_heads, j0 = gl_WorkGroupID.x * ROWS * OWN;
-    IDLE(b >= batches);
+    if (b >= batches)
+        return;
     int segments[OWN];
     vec4 kk[OURS], vv[OURS], dks[OURS], dvs[OURS];
     [[unroll]] for (uint o = 0; o < OWN; o++) {
@@ -343,21 +336,18 @@ void main()
         }
     }
     IDLE(j0 + lane / PARTS >= p.keys);
-    uint to_bh = alike(gl_WorkGroupID.y) + 32768 * alike(gl_WorkGroupID.z), to_b = to_bh / kv_heads;
-    uint to = to_b * p.d_b + to_bh % kv_heads * p.d_h, to_j = alike(gl_WorkGroupID.x) * ROWS * OWN;
-    uint keys = to_b < batches ? p.keys : 0;
-#define THERE(l) (to_j + o * ROWS + (l) / PARTS) // the key of lane l
     [[unroll]] for (uint o = 0; o < OWN; o++) {
         uint j = j0 + o * ROWS + lane / PARTS, at = b * p.d_b + hk * p.d_h + j * p.d_t + part;
-        bool on = j < p.keys && b < batches;
+        bool on = j < p.keys;
         [[unroll]] for (uint c = 0; c < W; c++) {
+            uint ka = (p.dk_at >> 2) + at + c * PARTS, va = (p.dv_at >> 2) + at + c * PARTS;
             vec4 dk4 = dks[o * W + c], dv4 = dvs[o * W + c];
             if ((ADD & 1u) != 0u && on)
-                dk4 += dk.at[(p.dk_at >> 2) + at + c * PARTS];
+                dk4 += dk.at[ka];
             if ((ADD & 2u) != 0u && on)
-                dv4 += dv.at[(p.dv_at >> 2) + at + c * PARTS];
-            SET4_EACH(dk, l, THERE(l) < keys, (p.dk_at >> 2) + to + THERE(l) * p.d_t, true, c * PARTS + l % PARTS, dk4)
-            SET4_EACH(dv, l, THERE(l) < keys, (p.dv_at >> 2) + to + THERE(l) * p.d_t, true, c * PARTS + l % PARTS, dv4)
+                dv4 += dv.at[va];
+            SET4(dk, ka, on, dk4);
+            SET4(dv, va, on, dv4);
         }
     }
 }

@@ -17,7 +17,6 @@
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 #include "lib/io.glsl"
-#include "lib/each.glsl"
 
 layout(constant_id = 2) const uint COLS = 8;  // lanes over channels: a power of two
 layout(constant_id = 3) const uint STRIDE = 1;
@@ -43,7 +42,6 @@ layout(push_constant) uniform Push {
     uint high, wide, to_high, to_wide; // the image, the result
     uint kernel_high, kernel_wide;
     int pad;
-    DIGITS
 } p;
 
 IN4(0, a);
@@ -63,7 +61,8 @@ void main()
     int down[SLOTS], right[SLOTS];
     vec4 sum[TILE];
 
-    IDLE(tile * GROUPS * TILE >= p.pixels);
+    if (tile * GROUPS * TILE >= p.pixels)
+        return;
     [[unroll]] for (uint s = 0; s < SLOTS; s++) {
         uint m = first + s * COLS + own, line = m / p.to_wide, b = line / p.to_high;
         rows[s] = b * p.high;
@@ -133,18 +132,15 @@ void main()
     if (FLAG != 0)
         start = GET4(bias, (p.bias_at >> 2) + from);
 #endif
-    // Lane j has channels column_of(j) of pixel pixel_of(j).
-    uint to_tile = alike(gl_WorkGroupID.y) * alike(gl_NumWorkGroups.x) + alike(gl_WorkGroupID.x);
-    uint to_column = alike(gl_WorkGroupID.z) * COLS;
-#define pixel_of(j) ((to_tile * GROUPS + (j) / COLS) * TILE + i)
-#define column_of(j) (to_column + ((j) & (COLS - 1)))
     [[unroll]] for (uint i = 0; i < TILE; i++) {
+        uint to = (p.y_at >> 2) + (first + i) * p.columns + column;
+        bool on = first + i < p.pixels && column < p.columns;
         vec4 v = sum[i] + start;
 #ifdef INPUT
-        if (FLAG != 0 && first + i < p.pixels && column < p.columns)
-            v += y.at[(p.y_at >> 2) + (first + i) * p.columns + column];
+        if (FLAG != 0 && on)
+            v += y.at[to];
 #endif
-        SET4_EACH(y, j, pixel_of(j) < p.pixels, (p.y_at >> 2) + pixel_of(j) * p.columns, column_of(j) < p.columns, column_of(j), v)
+        SET4(y, to, on, v);
     }
 }
 

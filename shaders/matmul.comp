@@ -35,6 +35,7 @@
 
 layout(constant_id = 10) const uint EPS = 0; // the bits of the norm's
 const bool NORMED = EPS != 0;                // V4; no BIAS, whose place the norm's weight [K] has
+layout(constant_id = 11) const bool ALIKE = false; // see lib/each.glsl
 
 // Rows of A that one load of the subgroup brings.
 const uint NA = (TM + LANES - 1) / LANES;

@@ -164,11 +164,11 @@ uint64_t gpu_build(void)
 struct gpu_pipeline *gpu_pipeline(struct gpu *g, const char *name, uint32_t width,
                                   const uint32_t *constants, int count)
 {
-    enum { MOST = 14, ALIKE = 30 }; /* the number of a constant in shaders/lib/each.glsl */
-    uint32_t values[3 + MOST] = { width ? width : g->info.lanes, g->info.lanes };
-    VkSpecializationMapEntry entries[3 + MOST];
-    VkSpecializationInfo special = { .mapEntryCount = 3u + (uint32_t)count, .pMapEntries = entries,
-                                     .dataSize = (3u + (size_t)count) * 4, .pData = values };
+    enum { MOST = 14 };
+    uint32_t values[2 + MOST] = { width ? width : g->info.lanes, g->info.lanes };
+    VkSpecializationMapEntry entries[2 + MOST];
+    VkSpecializationInfo special = { .mapEntryCount = 2u + (uint32_t)count, .pMapEntries = entries,
+                                     .dataSize = (2u + (size_t)count) * 4, .pData = values };
     VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {
         .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
         .requiredSubgroupSize = g->info.lanes,
@@ -202,7 +202,7 @@ struct gpu_pipeline *gpu_pipeline(struct gpu *g, const char *name, uint32_t widt
              g->info.invocations);
         return NULL;
     }
-    n = snprintf(key, sizeof(key), "%s%s/%u", name, g->info.alike ? ".alike" : "", values[0]);
+    n = snprintf(key, sizeof(key), "%s/%u", name, values[0]);
     for (int i = 0; i < count && n < (int)sizeof(key); i++) {
         values[2 + i] = constants[i];
         n += snprintf(key + n, sizeof(key) - (size_t)n, ",%u", constants[i]);
@@ -226,8 +226,6 @@ struct gpu_pipeline *gpu_pipeline(struct gpu *g, const char *name, uint32_t widt
         return NULL;
     for (uint32_t i = 0; i < special.mapEntryCount; i++)
         entries[i] = (VkSpecializationMapEntry){ .constantID = i, .offset = i * 4, .size = 4 };
-    entries[2 + count].constantID = ALIKE;
-    values[2 + count] = g->info.alike;
     module_info.codeSize = shader->bytes;
     module_info.pCode = shader->code;
     p = base_alloc(1, sizeof(*p));

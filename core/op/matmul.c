@@ -163,6 +163,16 @@ static struct cut cut_of(const struct gemm *g, bool v4, int64_t M, int64_t K, in
     return (struct cut){ "matmul", 0, tm, 4 * lanes, unroll };
 }
 
+/* Whether the tile is written by a store for each of its texels (shaders/lib/each.glsl). LLVM takes time with the square of
+ * their number: six seconds for 1,024. So not where tiles are the largest, which are for large K. */
+static bool stores_each(const tain_device *d, const struct cut *cut)
+{
+    enum { TEXELS_MOST = 512 };
+    const struct gpu_info *i = gpu_info(d->gpu);
+
+    return i->alike && cut->rows * i->lanes <= TEXELS_MOST;
+}
+
 static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t k, int64_t K, int64_t z, int64_t batch,
                     bool first, bool last)
 {
@@ -171,7 +181,7 @@ static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t
     int64_t columns = (g->N + cut.columns - 1) / cut.columns;
     bool blocks = type_blocks(g->b->type);
     tain_tensor *add = first ? g->add : g->c;
-    uint32_t constants[9] = { cut.rows, g->ta, g->tb, cut.unroll, add != NULL, last && g->bias, last ? g->activation : 0,
+    uint32_t constants[10] = { cut.rows, g->ta, g->tb, cut.unroll, add != NULL, last && g->bias, last ? g->activation : 0,
                               cut.columns };
     tain_tensor *bias = g->norm ? g->norm : g->bias;
     uint32_t bands = batch > 1 ? 1 : (uint32_t)bands_of(columns, cut.columns * K * (blocks ? 1 : (int64_t)type_bytes(g->b->type)));
@@ -193,6 +203,7 @@ static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t
         constants[6] = 0;
     if (g->norm)
         memcpy(&constants[8], &g->eps, sizeof(g->eps));
+    constants[9] = v4 && stores_each(d, &cut);
     binds[0].offset += (uint64_t)a_at * 4;
     binds[0].bytes -= (uint64_t)a_at * 4;
     for (int i = add ? 3 : 4; i < 5; i++) {
@@ -206,7 +217,7 @@ static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t
         binds[1].bytes -= (uint64_t)b_at * type_bytes(g->b->type);
     }
     return gpu_dispatch(d->gpu,
-                        op_pipeline(d, cut.width, constants, 9, "%s.%s.b_%s", cut.shader, v4 ? "v4" : "v1",
+                        op_pipeline(d, cut.width, constants, 10, "%s.%s.b_%s", cut.shader, v4 ? "v4" : "v1",
                                     type_name(g->b->type)),
                         binds, blocks ? 6 : 5, &p, sizeof(p), (uint32_t)columns / bands,
                         (uint32_t)((M + cut.rows - 1) / cut.rows), (uint32_t)batch * bands,

@@ -2,13 +2,12 @@
 //
 // The CPU driver stores in a loop over the lanes, but for addresses that it knows to be the same in all of them: then
 // it writes one lane's number, for a sixth of the price of a turn. It knows so only of what is made of constants and
-// push constants. So where that pays (ALIKE; core/check/race.c finds out) what depends on the workgroup is looked up
-// digit by digit in a push constant that is a table of digits: alike(x) is x, which must not depend on the lane.
+// push constants. So where that pays (the shader has a constant ALIKE) what depends on the workgroup is looked up digit
+// by digit in a push constant that is a table of digits: alike(x) is x, which must not depend on the lane.
 //
 // SET4_EACH(name, j, on_row, row, on_column, column, v) writes what lane j has of v to texel row + column, if both are
 // on. All four may depend on j and on whatever is alike, and there is a store for each of the lanes. Where it does not
-// pay j is the lane's own number, and the store is SET4. SET2_EACH and SET1_EACH are of pairs and single numbers,
-// SET4U_EACH of words of any type.
+// pay j is the lane's own number, and the store is SET4. SET2_EACH is of pairs.
 //
 // Push has DIGITS as its last member. No return before the store and no branch or loop around it: there nothing is
 // known to be alike.
@@ -17,7 +16,6 @@
 
 #ifdef READ_TEXEL
 #extension GL_EXT_shader_subgroup_extended_types_int64 : require
-layout(constant_id = 30) const bool ALIKE = false;
 
 #define DIGITS layout(offset = 112) uint digits[4];
 #define DIGIT_(x, n) p.digits[(x) >> 2 * (n) & 3u] << 2 * (n)
@@ -52,15 +50,6 @@ uint place_(bool on_row, uint row, bool on_column, uint column, uint n)
         uint j = gl_SubgroupInvocationID; \
         SET2(name, (row) + (column), (on_row) && (on_column), v); \
     }
-#define SET1_EACH(name, j, on_row, row, on_column, column, v) \
-    if (ALIKE) { \
-        float each_ = v; \
-        [[unroll]] for (uint j = 0; j < LANES; j++) \
-            name.at[place_(on_row, row, on_column, column, 2)] = subgroupShuffle(each_, j); \
-    } else { \
-        uint j = gl_SubgroupInvocationID; \
-        SET1(name, (row) + (column), (on_row) && (on_column), v); \
-    }
 #else
 #define DIGITS
 #define alike(x) (x)
@@ -71,13 +60,4 @@ uint place_(bool on_row, uint row, bool on_column, uint column, uint n)
     }
 #define SET4_EACH(name, j, on_row, row, on_column, column, v) SET_EACH_(SET4, name, j, on_row, row, on_column, column, v)
 #define SET2_EACH(name, j, on_row, row, on_column, column, v) SET_EACH_(SET2, name, j, on_row, row, on_column, column, v)
-#define SET1_EACH(name, j, on_row, row, on_column, column, v) SET_EACH_(SET1, name, j, on_row, row, on_column, column, v)
-#endif
-#define SET4U_EACH(name, j, on_row, row, on_column, column, v) SET4_EACH(name, j, on_row, row, on_column, column, v)
-
-#ifdef V4
-#define SET_EACH(name, j, on_row, row, on_column, column, v) SET4_EACH(name, j, on_row, row, on_column, column, v)
-#endif
-#ifdef V1
-#define SET_EACH(name, j, on_row, row, on_column, column, v) SET1_EACH(name, j, on_row, row, on_column, column, v)
 #endif
