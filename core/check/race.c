@@ -110,8 +110,7 @@ int race_alike(tain_device *d, bool *wins)
 
 /* ---- A few rows times matrices in blocks ---- */
 
-/* As when a token is decoded, with guidance; matrices larger than most caches. */
-enum { ROWS = 2, COLUMNS = 8192, ACROSS = 4096 };
+enum { COLUMNS = 8192, ACROSS = 4096 }; /* larger than most caches */
 
 /* The time of one product with both matrices. */
 static int run_few(struct gemm *g, tain_tensor *const w[2], bool dot, int runs, double *seconds)
@@ -120,7 +119,7 @@ static int run_few(struct gemm *g, tain_tensor *const w[2], bool dot, int runs, 
     double start = base_seconds();
     int status = 0;
 
-    d->dot = dot;
+    d->dot = dot ? g->M : 0;
     for (int i = 0; i < 2 * runs && !status; i++) {
         g->b = w[i % 2];
         status = gemm(g);
@@ -131,37 +130,52 @@ static int run_few(struct gemm *g, tain_tensor *const w[2], bool dot, int runs, 
     return status;
 }
 
-int race_dot(tain_device *d, bool *wins)
+static int race_few(struct gemm *g, tain_tensor *const w[2], bool *wins)
 {
-    tain_tensor *w[2] = { NULL }, *x = tensor_new(d, TAIN_F32, 2, (int64_t[]){ ROWS, ACROSS });
-    tain_tensor *y = tensor_new(d, TAIN_F32, 2, (int64_t[]){ ROWS, COLUMNS });
-    struct gemm g = { .a = x, .c = y, .tb = true, .M = ROWS, .N = COLUMNS, .K = ACROSS, .batch = 1, .a_pitch = ACROSS,
-                      .b_pitch = ACROSS, .c_pitch = COLUMNS };
     double best[2] = { 0 }, seconds, begun;
     int status = 0, runs;
 
-    *wins = d->dot = false;
+    for (int i = 0; i < 2 && !status; i++)
+        if (!(status = run_few(g, w, i, 1, &seconds))) /* compiles */
+            status = run_few(g, w, i, 1, &best[i]);
+    runs = best[0] > FAST || best[1] > FAST ? 1 : RUNS;
+    begun = base_seconds();
+    for (int k = 0; k < 2 * ROUNDS && !status && (k < 2 || base_seconds() - begun < LIMIT); k++) {
+        status = run_few(g, w, k % 2, runs, &seconds);
+        if (k < 2 || seconds < best[k % 2])
+            best[k % 2] = seconds;
+    }
+    *wins = best[1] < best[0];
+    return status;
+}
+
+/* As when a token is decoded, with guidance; and for the most rows, where it is another kernel that is replaced. */
+int race_dot(tain_device *d, int64_t *rows)
+{
+    static const int64_t sizes[] = { 2, GEMV_DOT_MOST };
+    tain_tensor *w[2], *x = tensor_new(d, TAIN_F32, 2, (int64_t[]){ GEMV_DOT_MOST, ACROSS });
+    tain_tensor *y = tensor_new(d, TAIN_F32, 2, (int64_t[]){ GEMV_DOT_MOST, COLUMNS });
+    struct gemm g = { .a = x, .c = y, .tb = true, .N = COLUMNS, .K = ACROSS, .batch = 1, .a_pitch = ACROSS, .b_pitch = ACROSS,
+                      .c_pitch = COLUMNS };
+    bool wins = true;
+    int status = 0;
+
+    *rows = 0;
     for (int i = 0; i < 2; i++)
         w[i] = tensor_new(d, i ? TAIN_INT4 : TAIN_INT8, 2, (int64_t[]){ COLUMNS, ACROSS });
-    if (!x || !y || !w[0] || !w[1]) /* a device on which they do not fit keeps the kernel that it has */
+    if (!x || !y || !w[0] || !w[1]) /* a device on which they do not fit keeps the kernels that it has */
         goto done;
     status = tensor_zero(x);
     for (int i = 0; i < 2 && !status; i++)
         status = gpu_fill(d->gpu, &w[i]->storage->range, 0, w[i]->storage->range.bytes, 0);
-    for (int i = 0; i < 2 && !status; i++) {
-        if (!(status = run_few(&g, w, i, 1, &seconds))) /* compiles */
-            status = run_few(&g, w, i, 1, &best[i]);
+    for (size_t i = 0; i < COUNT_OF(sizes) && !status && wins; i++) {
+        g.M = sizes[i];
+        status = race_few(&g, w, &wins);
+        if (!status && wins)
+            *rows = g.M;
     }
-    runs = best[0] > FAST || best[1] > FAST ? 1 : RUNS;
-    begun = base_seconds();
-    for (int k = 0; k < 2 * ROUNDS && !status && (k < 2 || base_seconds() - begun < LIMIT); k++) {
-        status = run_few(&g, w, k % 2, runs, &seconds);
-        if (k < 2 || seconds < best[k % 2])
-            best[k % 2] = seconds;
-    }
-    if (!status)
-        d->dot = *wins = best[1] < best[0];
 done:
+    d->dot = *rows;
     tensor_unref(w[0]);
     tensor_unref(w[1]);
     tensor_unref(x);

@@ -11,6 +11,7 @@
  * These are few shapes of few kernels, because a driver must compile each: `tain check` tries all of them.
  */
 #include "check/ops.h"
+#include "op/matmul.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -68,7 +69,7 @@ struct form {
     bool buffers, alike;
     unsigned portable;
     enum tiles tiles;
-    bool dot;
+    int64_t dot;
 };
 
 static void take_form(tain_device *d, const struct form *f)
@@ -135,7 +136,7 @@ static const struct trial *first_wrong(tain_device *d, char *why, size_t room, i
         if (t->kernel == KERNEL_DOT && !may_dot(d))
             continue;
         d->tiles = t->kernel == KERNEL_MATMUL_TILE ? TILES_ALL : TILES_NEVER;
-        d->dot = t->kernel == KERNEL_DOT;
+        d->dot = t->kernel == KERNEL_DOT ? GEMV_DOT_MOST : 0;
         *status = check_case(d, &op, &t->of, &state, &worst, &slope);
         if (*status == TAIN_ENOMEM || *status == TAIN_EINTERRUPTED)
             return NULL;
@@ -189,7 +190,7 @@ static bool recall(const char *path, struct form *f, char *said, size_t room)
         f->buffers = buffers;
         f->alike = alike;
         f->tiles = tiles ? TILES_LARGE : TILES_NEVER;
-        f->dot = dot;
+        f->dot = dot < 0 ? 0 : dot > GEMV_DOT_MOST ? GEMV_DOT_MOST : dot;
         said[fread(said, 1, room - 1, file)] = 0;
     } else {
         *f = (struct form){ 0 };
@@ -210,7 +211,7 @@ static void keep(const char *path, const struct form *f, const char *said)
     if (!(file = fopen(fresh, "w")))
         return;
     whole = fprintf(file, "%llx %d %d %u %d %d\n%s", (unsigned long long)gpu_build(), f->buffers, f->alike, f->portable,
-                    f->tiles == TILES_LARGE, f->dot, said) > 0;
+                    f->tiles == TILES_LARGE, (int)f->dot, said) > 0;
     if (fclose(file) || !whole || rename(fresh, path))
         unlink(fresh);
 }
@@ -297,7 +298,8 @@ tain_device *tain_device_open(const char *which)
     d->tiles = f.tiles;
     if (tiles)
         d->tiles = !strcmp(tiles, "tiled") && may_tile(d) ? TILES_ALL : TILES_NEVER;
-    d->dot = may_dot(d) && (f.dot || getenv("TAIN_DOT")); /* which says yes, or there would be none */
+    if (may_dot(d)) /* asked for by TAIN_DOT: all rows for which that may pay, on CPUs fewer */
+        d->dot = !getenv("TAIN_DOT") ? f.dot : gpu_info(d->gpu)->texel ? GEMV_DOT_MOST / 2 : GEMV_DOT_MOST;
     if (f.buffers && texel)
         strcat(d->wrong, "texel reads");
     for (size_t i = 0; i < COUNT_OF(names); i++)

@@ -7,9 +7,8 @@
  */
 #include "op/matmul.h"
 
-/* An invocation keeps few bits of each number, so there may be more rows than in gemv.comp; and it may run 65,535 turns
- * of a loop at most. */
-enum { ROWS_MOST = 8, K_MOST = 4 * 60000 };
+/* An invocation may run 65,535 turns of a loop at most on the CPU driver. */
+enum { K_MOST = 4 * 60000 };
 
 /* Columns of the matrix that a lane takes at a time. */
 static int64_t chunk(tain_type type)
@@ -21,7 +20,7 @@ bool gemv_dot_makes(const struct gemm *g)
 {
     const tain_device *d = g->c->device;
 
-    return d->dot && type_blocks(g->b->type) && g->tb && !g->ta && g->batch == 1 && g->M <= ROWS_MOST && g->K <= K_MOST &&
+    return g->M <= d->dot && type_blocks(g->b->type) && g->tb && !g->ta && g->batch == 1 && g->K <= K_MOST &&
            (g->a->offset | g->a_pitch) % 4 == 0 &&
            g->K / chunk(g->b->type) >= gpu_info(d->gpu)->lanes / 2; /* below, most lanes would have nothing to do */
 }

@@ -29,7 +29,7 @@ struct tain_device {
     unsigned portable; /* whose fast form is wrong on this driver (check/trial.c) */
     char wrong[128];   /* the same as text, and "reads" */
     enum tiles tiles;  /* where it is right and faster */
-    bool dot;          /* few rows times a matrix in blocks is gemv_dot.comp's: where it is right and faster */
+    int64_t dot;       /* up to so many rows times a matrix in blocks are gemv_dot.comp's: where it is right and faster */
     bool grad;         /* false inside no_grad */
     struct tape *tape; /* NULL outside a step */
     uint64_t live;     /* tensors alive, but for the cached ones */
