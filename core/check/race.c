@@ -1,8 +1,8 @@
 /* race.c - which of two forms of a kernel is the faster one on this device.
  *
  * Devices differ in what they like, so nothing but the clock is asked: both forms in turn, the three orientations
- * of training, the shortest time of each. Both add in the same order, so that it is a choice of time alone. (Packed
- * dot products do not: they are worse by what 8 bits lose, and asked for only where the device says they are fast.)
+ * of training, the shortest time of each. Both add in the same order, so that it is a choice of time alone; but for
+ * packed dot products, which lose what 8 bits lose, and race only where the driver says that they are fast.
  */
 #include "check/ops.h"
 #include "op/matmul.h"
@@ -110,8 +110,8 @@ int race_alike(tain_device *d, bool *wins)
 
 /* ---- A few rows times matrices in blocks ---- */
 
-enum { COLUMNS = 8192, ACROSS = 4096 }; /* larger than most caches */
-enum { MIXED = 0x2e172f3c };            /* numbers of all sizes; as f16, as scales are, about 0.1, and so as f32 is none large */
+/* A matrix larger than most caches, and the word that it is made of: as scales, which are f16, 0.11 and 0.095. */
+enum { COLUMNS = 8192, ACROSS = 4096, WORD = 0x2e172f3c };
 
 /* The time of one product with both matrices. */
 static int run_few(struct gemm *g, tain_tensor *const w[2], bool dot, int runs, double *seconds)
@@ -166,9 +166,9 @@ int race_dot(tain_device *d, int64_t *rows)
         w[i] = tensor_new(d, i ? TAIN_INT4 : TAIN_INT8, 2, (int64_t[]){ COLUMNS, ACROSS });
     if (!x || !y || !w[0] || !w[1]) /* a device on which they do not fit keeps the kernels that it has */
         goto done;
-    status = gpu_fill(d->gpu, &x->storage->range, 0, x->storage->range.bytes, MIXED);
+    status = gpu_fill(d->gpu, &x->storage->range, 0, x->storage->range.bytes, WORD);
     for (int i = 0; i < 2 && !status; i++)
-        status = gpu_fill(d->gpu, &w[i]->storage->range, 0, w[i]->storage->range.bytes, MIXED);
+        status = gpu_fill(d->gpu, &w[i]->storage->range, 0, w[i]->storage->range.bytes, WORD);
     for (size_t i = 0; i < COUNT_OF(sizes) && !status && wins; i++) {
         g.M = sizes[i];
         status = race_few(&g, w, &wins);

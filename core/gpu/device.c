@@ -134,8 +134,8 @@ static void set_environment(void)
 
 /* ---- Describing ---- */
 
-/* Whether packed dot products of 8 bits are to be tried. On GPUs whose driver says that they are one instruction; on
- * CPUs, where results would change for little, only if TAIN_DOT asks for them. Not with any other value of it. */
+/* Whether packed dot products of 8 bits are to be tried: on GPUs whose driver says that they are fast; on others and on
+ * CPUs, where results would change for little, if TAIN_DOT asks for them. Any other value of it leaves them out. */
 static bool dots(VkPhysicalDevice physical, bool cpu)
 {
     VkPhysicalDeviceShaderIntegerDotProductFeaturesKHR have = {

@@ -32,7 +32,7 @@ static struct gpu_bind part_of(const tain_tensor *t, int64_t from, int64_t count
 }
 
 /* M * K / 4 words, then M * K / 32 scales; whole texels of both. */
-tain_tensor *quantise(tain_tensor *x, int64_t M, int64_t K, int64_t pitch, tain_type with)
+tain_tensor *gemm_quantise(tain_tensor *x, int64_t M, int64_t K, int64_t pitch, tain_type with)
 {
     enum { WIDTH = 64 };
     tain_device *d = x->device;
@@ -64,7 +64,7 @@ int gemv_dot(const struct gemm *g)
     struct { uint32_t N, K, w_pitch, y_pitch; } p = { (uint32_t)g->N, (uint32_t)g->K, (uint32_t)blocks_pitch(g->b),
                                                       (uint32_t)g->c_pitch };
     int64_t words = g->M * g->K / 4, scales = g->M * g->K / BLOCK_NUMBERS, across, down;
-    tain_tensor *x = quantise(g->a, g->M, g->K, g->a_pitch, g->b->type);
+    tain_tensor *x = gemm_quantise(g->a, g->M, g->K, g->a_pitch, g->b->type);
     int status;
 
     if (!x)

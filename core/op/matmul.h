@@ -36,7 +36,7 @@ bool gemv_dot_makes(const struct gemm *g); /* where the device is set to, of a m
 int gemv_dot(const struct gemm *g);
 /* x[M,K] in 8 bits, for a product with a matrix of type `with`: four numbers a word, then a float for each 32 of a
  * row. A new i32 tensor, or NULL. */
-tain_tensor *quantise(tain_tensor *x, int64_t M, int64_t K, int64_t pitch, tain_type with);
+tain_tensor *gemm_quantise(tain_tensor *x, int64_t M, int64_t K, int64_t pitch, tain_type with);
 
 /* ---- Linear layers (linear.c) ---- */
 

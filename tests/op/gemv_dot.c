@@ -46,7 +46,7 @@ static float *numbers(int64_t count, float low, float high)
     return f;
 }
 
-/* What quantise() made: numbers in the order of x, and the scales. */
+/* What gemm_quantise() made: numbers in the order of x, and the scales. */
 struct rounded {
     int8_t *at;
     float *scales;
@@ -117,7 +117,7 @@ static void check_quantise(tain_device *d, int64_t M, int64_t K, int64_t more, t
     tensor_unref(around[1]);
     all = vector(d, n + 4, x);
     CHECK((from = view_make(all, 1, &n, (int64_t[]){ 1 }, 4)));
-    CHECK((q = quantise(from, M, K, pitch, with)));
+    CHECK((q = gemm_quantise(from, M, K, pitch, with)));
     r = rounded(q, M, K, with);
     check_rounding(x + 4, &r, M, K, pitch);
     for (int i = 0; i < 3; i += 2) {
@@ -149,7 +149,7 @@ static void check_odd(tain_device *d)
     x[3 * RUN] = 1e-42f; /* not normal */
     x[4 * RUN] = -127, x[4 * RUN + 1] = 2.5f, x[4 * RUN + 2] = -3.5f, x[4 * RUN + 3] = 126.4f, x[4 * RUN + 4] = -0.0f;
     t = vector(d, K, x);
-    CHECK((q = quantise(t, 1, K, K, TAIN_INT8)));
+    CHECK((q = gemm_quantise(t, 1, K, K, TAIN_INT8)));
     r = rounded(q, 1, K, TAIN_INT8);
     CHECK(isnan(r.scales[0]) && isnan(r.scales[1]) && r.scales[3] == 0 && r.scales[5] == 0);
     CHECK_CLOSE(r.scales[2], 3.4e38 / 127, 1e-6 * r.scales[2]);
@@ -205,7 +205,7 @@ static void check_product(tain_device *d, const struct product *p)
     CHECK(gemv_dot_makes(&g));
     CHECK_INT(gemm(&g), 0);
     CHECK_INT(tain_tensor_read(y, got, count), 0);
-    CHECK((q = quantise(from, M, K, pitch, p->type)));
+    CHECK((q = gemm_quantise(from, M, K, pitch, p->type)));
     r = rounded(q, M, K, p->type);
     check_rounding(x + 4, &r, M, K, pitch);
     for (int64_t i = 0; i < count; i++) {
