@@ -210,7 +210,17 @@ WANT(want_matmul)
     (void)with;
 }
 
+/* x as whole numbers. */
+static tain_tensor *few_rows(tain_tensor *const *in)
+{
+    tain_tensor *x = tain_cast(in[0], TAIN_F32), *y = x ? tain_linear(x, in[1], in[2]) : NULL;
+
+    tensor_unref(x);
+    return y;
+}
+
 RUN(run_linear, tain_linear(in[0], in[1], in[2]))
+RUN(run_few, few_rows(in))
 WANT(want_linear)
 {
     int64_t K = last(&in[0]), N = in[1].shape[0];
@@ -643,6 +653,12 @@ WANT(want_uniform)
 #define AT(dims, ...) { dims, { __VA_ARGS__ }, 0, 0 }
 #define FROM(low, high, dims, ...) { dims, { __VA_ARGS__ }, low, high }
 
+/* Few rows are rounded to 8 bits where that is faster (gemv_dot.comp): numbers of one size are so exactly. Enough
+ * columns for the widest subgroup. */
+#define FEW \
+    { { { FROM(-1, 2, 2, 2, 2080), AT(2, 23, 2080), AT(1, 23) }, { 0 } }, \
+      { { FROM(-1, 2, 2, 8, 2048), AT(2, 8, 2048), AT(1, 8) }, { 0 } } }
+
 const struct check_op check_op_table[] = {
     { "cast, f16", 1, 1, run_ints, want_same, true, SHAPES(-200, 200) },
     { "cast, bf16", 1, 0, run_cast, want_same, true, { { { FROM(1, 1.0000001f, 2, 5, 7) }, { TAIN_BF16 } } } },
@@ -686,9 +702,11 @@ const struct check_op check_op_table[] = {
       { { { AT(2, 19, 32), AT(2, 48, 32), AT(1, 48) }, { 0 } }, { { AT(2, 3, 7), AT(2, 5, 7), AT(1, 5) }, { 0 } },
         { { AT(2, 1, 64), AT(2, 33, 64), AT(1, 33) }, { 0 } } } },
     { "linear, int8", 3, 0, run_linear, want_linear, false,
-      { { { AT(2, 19, 32), AT(2, 48, 32), AT(1, 48) }, { 0 } }, { { AT(2, 3, 96), AT(2, 33, 96), AT(1, 33) }, { 0 } } }, TAIN_INT8 },
+      { { { AT(2, 19, 32), AT(2, 48, 32), AT(1, 48) }, { 0 } }, { { AT(2, 9, 96), AT(2, 33, 96), AT(1, 33) }, { 0 } } }, TAIN_INT8 },
     { "linear, int4", 3, 0, run_linear, want_linear, false,
-      { { { AT(2, 19, 32), AT(2, 48, 32), AT(1, 48) }, { 0 } }, { { AT(2, 3, 96), AT(2, 33, 96), AT(1, 33) }, { 0 } } }, TAIN_INT4 },
+      { { { AT(2, 19, 32), AT(2, 48, 32), AT(1, 48) }, { 0 } }, { { AT(2, 9, 96), AT(2, 33, 96), AT(1, 33) }, { 0 } } }, TAIN_INT4 },
+    { "linear, int8, few rows", 3, 1, run_few, want_linear, true, FEW, TAIN_INT8 },
+    { "linear, int4, few rows", 3, 1, run_few, want_linear, true, FEW, TAIN_INT4 },
     { "linear, adapted", 4, 0, run_adapted, want_adapted, false,
       { { { AT(2, 9, 32), AT(2, 48, 32), AT(2, 4, 32), AT(2, 16, 4) }, { 0 } },
         { { AT(2, 3, 7), AT(2, 5, 7), AT(2, 3, 7), AT(2, 5, 3) }, { 0 } } } },

@@ -43,9 +43,11 @@ int check_case(tain_device *d, const struct check_op *op, const struct check_cas
                double *slope);
 
 /* Whether on this device tiles are the faster kernel for large products; whether stores are faster where addresses that
- * all lanes share are told from others. The device is left as the answer says. (race.c) */
+ * all lanes share are told from others; up to how many rows packed dot products are the faster kernel for matrices in
+ * blocks. The device is left as the answer says. (race.c) */
 int race_tiles(tain_device *d, bool *wins);
 int race_alike(tain_device *d, bool *wins);
+int race_dot(tain_device *d, int64_t *rows);
 
 /* Gives out a shape, and room that is cleared; out->at is NULL if there is none. */
 void check_shape(struct check_value *out, int dims, const int64_t *shape);

@@ -5,12 +5,13 @@
  * are tried against the loops of op_table.c, on shapes that take their fast form. A kernel that is wrong is
  * left out for its portable form; one that has none, or is wrong in that too, for reads of plain
  * buffers; what is wrong even then is refused. Of the two kernels that GPUs have for large products the faster
- * is taken, and of the two ways to store on CPU drivers (race.c). What was found is kept beside Mesa's compiled shaders and holds for this driver, this
- * device and these shaders.
+ * is taken, and of the two ways to store on CPU drivers; and packed dot products where they are faster (race.c).
+ * What was found is kept beside Mesa's compiled shaders and holds for this driver, this device and these shaders.
  *
  * These are few shapes of few kernels, because a driver must compile each: `tain check` tries all of them.
  */
 #include "check/ops.h"
+#include "op/matmul.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -21,7 +22,15 @@
 /* Greater than what rounding does to any of the cases, less than what any mistake does. */
 static const double most = 1e-3;
 
+/* For x rounded to 8 bits. A number is off by 1/254 of the greatest of its 32 at most, and evenly so. The numbers of
+ * these cases lie evenly between -2 and 2, so the mean square of what they are off by is (1/254)^2 of their own. Both
+ * are random to each other and add up alike: a sum is off by 1/254 of what sums are, and the greatest of a few by not
+ * much more of the greatest. Four times that is allowed. What is rounded exactly is tried as well, and held to the
+ * above. */
+static const double most_rounded = 1.0 / 64;
+
 #define AT(dims, ...) { dims, { __VA_ARGS__ }, 0, 0 }
+#define SIGNS(dims, ...) { dims, { __VA_ARGS__ }, -1, 2 } /* and zeros */
 
 /* In the order of dependence: what reads wrong is wrong in everything else. */
 static const struct trial {
@@ -30,6 +39,7 @@ static const struct trial {
     bool forward;       /* no gradients: each is one kernel more for the driver to compile */
     const char *op;     /* in check_op_table */
     struct check_case of;
+    bool rounded;
 } trials[] = {
     { "reads", 0, true, "mul", { { AT(2, 9, 32), AT(2, 9, 32) }, { 0 } } },
     { "reads", 0, true, "mul", { { AT(2, 5, 7), AT(1, 7) }, { 0 } } },
@@ -48,6 +58,11 @@ static const struct trial {
       { { AT(4, 1, 20, 2, 32), AT(4, 1, 20, 2, 32), AT(4, 1, 20, 2, 32) }, { 1 } } },
     { "attention", KERNEL_ATTENTION, true, "attention, one query",
       { { AT(4, 2, 1, 2, 32), AT(4, 2, 41, 2, 32), AT(4, 2, 41, 2, 32) }, { 1 } } },
+    /* Columns enough for the widest subgroup; the last steps and columns are not full. */
+    { "dot", KERNEL_DOT, true, "linear, int8", { { AT(2, 2, 2080), AT(2, 23, 2080), AT(1, 23) }, { 0 } }, true },
+    { "dot", KERNEL_DOT, true, "linear, int4", { { AT(2, 2, 2080), AT(2, 23, 2080), AT(1, 23) }, { 0 } }, true },
+    { "dot", KERNEL_DOT, true, "linear, int8, few rows", { { SIGNS(2, 7, 2080), AT(2, 23, 2080), AT(1, 23) }, { 0 } } },
+    { "dot", KERNEL_DOT, true, "linear, int4, few rows", { { SIGNS(2, 7, 2080), AT(2, 23, 2080), AT(1, 23) }, { 0 } } },
     { "conv", KERNEL_CONV, true, "conv2d", { { AT(4, 1, 6, 5, 16), AT(4, 3, 3, 16, 32), AT(1, 32) }, { 1, 1, 1 } } },
 };
 
@@ -56,6 +71,7 @@ struct form {
     bool buffers, alike;
     unsigned portable;
     enum tiles tiles;
+    int64_t dot;
 };
 
 static void take_form(tain_device *d, const struct form *f)
@@ -80,6 +96,12 @@ static tain_device *open_as(const char *which, const struct form *f)
 static bool may_tile(const tain_device *d)
 {
     return !gpu_info(d->gpu)->texel && !(d->portable & (KERNEL_MATMUL | KERNEL_MATMUL_TILE));
+}
+
+/* Packed dot products are for a device that has them, where the kernel that they replace is right. */
+static bool may_dot(const tain_device *d)
+{
+    return gpu_info(d->gpu)->dot && !(d->portable & (KERNEL_MATMUL | KERNEL_DOT));
 }
 
 static struct check_op op_of(const struct trial *t)
@@ -108,12 +130,15 @@ static const struct trial *first_wrong(tain_device *d, char *why, size_t room, i
         const struct trial *t = &trials[i];
         bool fast = t->kernel ? !(d->portable & t->kernel) : gpu_info(d->gpu)->texel;
         struct check_op op = op_of(t);
-        double worst = 0, slope = 0;
+        double worst = 0, slope = 0, allowed = t->rounded ? most_rounded : most;
         uint64_t state = 1;
 
         if (t->kernel == KERNEL_MATMUL_TILE && !may_tile(d))
             continue;
+        if (t->kernel == KERNEL_DOT && !may_dot(d))
+            continue;
         d->tiles = t->kernel == KERNEL_MATMUL_TILE ? TILES_ALL : TILES_NEVER;
+        d->dot = t->kernel == KERNEL_DOT ? GEMV_DOT_MOST : 0;
         *status = check_case(d, &op, &t->of, &state, &worst, &slope);
         if (*status == TAIN_ENOMEM || *status == TAIN_EINTERRUPTED)
             return NULL;
@@ -126,8 +151,8 @@ static const struct trial *first_wrong(tain_device *d, char *why, size_t room, i
             snprintf(why, room, "as TAIN_FAULT asks");
             return t;
         }
-        if (!(fmax(worst, slope) <= most)) {
-            snprintf(why, room, "an error of %.2g where %.2g is allowed", fmax(worst, slope), most);
+        if (!(fmax(worst, slope) <= allowed)) {
+            snprintf(why, room, "an error of %.2g where %.2g is allowed", fmax(worst, slope), allowed);
             return t;
         }
     }
@@ -150,8 +175,8 @@ static bool memory_path(const tain_device *d, char *path, size_t room)
     uint64_t h = mix(mix(mix(14695981039346656037u, i->name), i->driver), i->uuid);
 
     return gpu_cache() && !base_fault_kernel(NULL) &&
-           snprintf(path, room, "%s/kernels-%016llx-%u%s", gpu_cache(), (unsigned long long)h, i->lanes,
-                    !i->texel ? "" : getenv("TAIN_READ") ? "-asked" : "-texel") < (int)room;
+           snprintf(path, room, "%s/kernels-%016llx-%u%s%s", gpu_cache(), (unsigned long long)h, i->lanes,
+                    !i->texel ? "" : getenv("TAIN_READ") ? "-asked" : "-texel", i->dot ? "-dot" : "") < (int)room;
 }
 
 /* True if this build tried them already. The sentences are left in *said. */
@@ -159,14 +184,15 @@ static bool recall(const char *path, struct form *f, char *said, size_t room)
 {
     FILE *file = fopen(path, "r");
     unsigned long long build = 0;
-    int buffers = 0, alike = 0, tiles = 0;
-    bool known = file && fscanf(file, "%llx %d %d %u %d\n", &build, &buffers, &alike, &f->portable, &tiles) == 5 &&
+    int buffers = 0, alike = 0, tiles = 0, dot = 0;
+    bool known = file && fscanf(file, "%llx %d %d %u %d %d\n", &build, &buffers, &alike, &f->portable, &tiles, &dot) == 6 &&
                  build == gpu_build();
 
     if (known) {
         f->buffers = buffers;
         f->alike = alike;
         f->tiles = tiles ? TILES_LARGE : TILES_NEVER;
+        f->dot = dot < 0 ? 0 : dot > GEMV_DOT_MOST ? GEMV_DOT_MOST : dot;
         said[fread(said, 1, room - 1, file)] = 0;
     } else {
         *f = (struct form){ 0 };
@@ -186,8 +212,8 @@ static void keep(const char *path, const struct form *f, const char *said)
     snprintf(fresh, sizeof(fresh), "%s.%ld", path, (long)getpid());
     if (!(file = fopen(fresh, "w")))
         return;
-    whole = fprintf(file, "%llx %d %d %u %d\n%s", (unsigned long long)gpu_build(), f->buffers, f->alike, f->portable,
-                    f->tiles == TILES_LARGE, said) > 0;
+    whole = fprintf(file, "%llx %d %d %u %d %d\n%s", (unsigned long long)gpu_build(), f->buffers, f->alike, f->portable,
+                    f->tiles == TILES_LARGE, (int)f->dot, said) > 0;
     if (fclose(file) || !whole || rename(fresh, path))
         unlink(fresh);
 }
@@ -237,6 +263,8 @@ static int find_form(const char *which, struct form *f, char *said, size_t room)
         }
         if (!status && !t && may_tile(d) && !(status = race_tiles(d, &wins)))
             f->tiles = wins ? TILES_LARGE : TILES_NEVER;
+        if (!status && !t && may_dot(d))
+            status = race_dot(d, &f->dot);
         tain_device_free(d);
         if (!t)
             break;
@@ -246,7 +274,7 @@ static int find_form(const char *which, struct form *f, char *said, size_t room)
 
 tain_device *tain_device_open(const char *which)
 {
-    static const char *const names[] = { "matmul", "attention", "conv", "matmul_tile" };
+    static const char *const names[] = { "matmul", "attention", "conv", "matmul_tile", "dot" };
     const char *tiles = getenv("TAIN_MATMUL");
     struct form f = { 0 };
     tain_device *d = device_open(which);
@@ -272,6 +300,8 @@ tain_device *tain_device_open(const char *which)
     d->tiles = f.tiles;
     if (tiles)
         d->tiles = !strcmp(tiles, "tiled") && may_tile(d) ? TILES_ALL : TILES_NEVER;
+    if (may_dot(d)) /* asked for by TAIN_DOT: all rows for which that may pay, on CPUs fewer */
+        d->dot = !getenv("TAIN_DOT") ? f.dot : gpu_info(d->gpu)->texel ? GEMV_DOT_MOST / 2 : GEMV_DOT_MOST;
     if (f.buffers && texel)
         strcat(d->wrong, "texel reads");
     for (size_t i = 0; i < COUNT_OF(names); i++)

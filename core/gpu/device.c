@@ -134,6 +134,27 @@ static void set_environment(void)
 
 /* ---- Describing ---- */
 
+/* Whether packed dot products of 8 bits are to be tried: on GPUs whose driver says that they are fast; on others and on
+ * CPUs, where results would change for little, if TAIN_DOT asks for them. Any other value of it leaves them out. */
+static bool dots(VkPhysicalDevice physical, bool cpu)
+{
+    VkPhysicalDeviceShaderIntegerDotProductFeaturesKHR have = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES_KHR,
+    };
+    VkPhysicalDeviceShaderIntegerDotProductPropertiesKHR how = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_PROPERTIES_KHR,
+    };
+    VkPhysicalDeviceFeatures2 features = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &have };
+    VkPhysicalDeviceProperties2 p = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &how };
+    const char *ask = getenv("TAIN_DOT");
+
+    if (ask ? strcmp(ask, "yes") : cpu)
+        return false;
+    vkGetPhysicalDeviceFeatures2(physical, &features);
+    vkGetPhysicalDeviceProperties2(physical, &p);
+    return have.shaderIntegerDotProduct && (ask || how.integerDotProduct4x8BitPackedSignedAccelerated);
+}
+
 static void describe(VkPhysicalDevice physical, struct gpu_info *info)
 {
     VkPhysicalDeviceMaintenance3Properties most = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES };
@@ -172,6 +193,7 @@ static void describe(VkPhysicalDevice physical, struct gpu_info *info)
     info->texel &= features.features.shaderInt64 && features.features.robustBufferAccess && /* SET4 of shaders/lib/io.glsl */
                    newer.shaderSubgroupExtendedTypes;                                        /* SET4_EACH of lib/each.glsl */
     info->alike = info->texel && read && !strcmp(read, "alike");
+    info->dot = dots(physical, p.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU);
     info->unified = p.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU ||
                     p.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU;
     for (uint32_t i = 0; i < memory.memoryHeapCount; i++)
@@ -330,9 +352,14 @@ static int open_device(struct gpu *g, VkPhysicalDevice physical)
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES,
     };
     VkPhysicalDeviceProperties2 p = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &range };
+    VkPhysicalDeviceShaderIntegerDotProductFeaturesKHR dot = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES_KHR,
+        .shaderIntegerDotProduct = VK_TRUE,
+    };
+    bool dot_offered = false;
     VkExtensionProperties extensions[512];
     uint32_t extension_count = 512;
-    const char *enable[1];
+    const char *enable[2];
     VkDeviceCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
         .pNext = &want,
@@ -364,7 +391,8 @@ static int open_device(struct gpu *g, VkPhysicalDevice physical)
 
     /* One subgroup a workgroup needs a subgroup size that is known. */
     if (!vkEnumerateDeviceExtensionProperties(physical, NULL, &extension_count, extensions))
-        for (uint32_t i = 0; i < extension_count; i++)
+        for (uint32_t i = 0; i < extension_count; i++) {
+            dot_offered |= !strcmp(extensions[i].extensionName, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME);
             if (!strcmp(extensions[i].extensionName, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME)) {
                 vkGetPhysicalDeviceFeatures2(physical, &have);
                 vkGetPhysicalDeviceProperties2(physical, &p);
@@ -375,6 +403,14 @@ static int open_device(struct gpu *g, VkPhysicalDevice physical)
                     g->size_control = true;
                 }
             }
+        }
+    /* Drivers of Vulkan 1.3 offer it as an extension too, and tain asks for 1.2. */
+    g->info.dot &= dot_offered;
+    if (g->info.dot) {
+        enable[info.enabledExtensionCount++] = VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME;
+        dot.pNext = want.pNext;
+        want.pNext = &dot;
+    }
     features.shaderInt64 = features.robustBufferAccess = want.shaderSubgroupExtendedTypes = g->info.texel;
     VK(g, vkCreateDevice(physical, &info, NULL, &g->device));
     vkGetDeviceQueue(g->device, g->family, 0, &g->queue);

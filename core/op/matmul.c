@@ -275,6 +275,8 @@ int gemm(const struct gemm *g)
         return 0;
     if (!g->K)
         return g->add == g->c ? 0 : g->add ? tensor_accumulate(g->c, g->add, false) : tensor_zero(g->c);
+    if (fast && gemv_dot_makes(g))
+        return gemv_dot(g);
     if (fast && few_rows(g))
         return dispatch_few(g);
     if (fours && g->batch == 1 && gpu_info(g->c->device->gpu)->texel) {

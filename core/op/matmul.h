@@ -28,6 +28,16 @@ bool gemm_gates(const tain_tensor *x, const tain_tensor *w);
 /* Whether RMS norm(x) W^T is one product, and the faster for it. */
 bool gemm_norms(const tain_tensor *x, const tain_tensor *w);
 
+/* ---- A few rows, rounded to 8 bits (gemv_dot.c) ---- */
+
+enum { GEMV_DOT_MOST = 8 };
+
+bool gemv_dot_makes(const struct gemm *g); /* where the device is set to, of a matrix in blocks */
+int gemv_dot(const struct gemm *g);
+/* x[M,K] in 8 bits, for a product with a matrix of type `with`: four numbers a word, then a float for each 32 of a
+ * row. A new i32 tensor, or NULL. */
+tain_tensor *gemm_quantise(tain_tensor *x, int64_t M, int64_t K, int64_t pitch, tain_type with);
+
 /* ---- Linear layers (linear.c) ---- */
 
 enum { LINEAR_ADAPTERS = 3 };

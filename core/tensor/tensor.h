@@ -18,7 +18,7 @@ enum { TENSOR_DIMS = 6, OP_INPUTS = 12, OP_SAVED = 4, OP_PARAMS = 96 };
 struct tape;
 
 /* Kernels that have a portable form beside the fast one; bits of tain_device.portable. */
-enum kernel { KERNEL_MATMUL = 1, KERNEL_ATTENTION = 2, KERNEL_CONV = 4, KERNEL_MATMUL_TILE = 8 };
+enum kernel { KERNEL_MATMUL = 1, KERNEL_ATTENTION = 2, KERNEL_CONV = 4, KERNEL_MATMUL_TILE = 8, KERNEL_DOT = 16 };
 
 /* Which products matmul_tile.comp makes. All of them: in tests and trials, whose products are small. */
 enum tiles { TILES_NEVER, TILES_LARGE, TILES_ALL };
@@ -29,6 +29,7 @@ struct tain_device {
     unsigned portable; /* whose fast form is wrong on this driver (check/trial.c) */
     char wrong[128];   /* the same as text, and "reads" */
     enum tiles tiles;  /* where it is right and faster */
+    int64_t dot;       /* up to so many rows times a matrix in blocks are gemv_dot.comp's: where it is right and faster */
     bool grad;         /* false inside no_grad */
     struct tape *tape; /* NULL outside a step */
     uint64_t live;     /* tensors alive, but for the cached ones */

@@ -447,8 +447,10 @@ int main(void)
         { .in = { { 2, { 7, 64 } }, { 2, { 9, 64 }, -1, 1, TAIN_INT4, true }, { 1, { 9 } }, { 2, { 7, 9 } }, { 2, { 3, 64 } },
                   { 2, { 4, 3 } } }, .with = { 3, 0, 2 } },
     };
-    tain_device *d = tain_device_open(NULL);
+    tain_device *d;
 
+    setenv("TAIN_DOT", "no", 1); /* few rows times blocks are rounded with it: op/gemv_dot */
+    d = tain_device_open(NULL);
     CHECK(d);
     CHECK_CASES(d, (&(struct check_op){ "linear", 3, run, reference, 1e-5, 1e-4 }), cases);
     CHECK_CASES(d, (&(struct check_op){ "linear", 3, run, reference, 1e-5, 1e-4 }), halves);
