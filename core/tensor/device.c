@@ -55,15 +55,16 @@ void tain_device_free(tain_device *device)
 
 const char *tain_device_banner(tain_device *device)
 {
-    static _Thread_local char text[768];
+    static _Thread_local char text[896];
     const struct gpu_info *i;
 
     REQUIRE_OR_NULL(device, "banner: device is missing");
     i = gpu_info(device->gpu);
-    snprintf(text, sizeof(text), "%s | %s | %s | Vulkan %u.%u | %u lanes | %s reads%s | %u KiB shared%s%s%s", i->name, i->kind,
+    snprintf(text, sizeof(text), "%s | %s | %s | Vulkan %u.%u | %u lanes | %s reads%s | %u KiB shared%s%s%s%s", i->name, i->kind,
              i->driver, i->api[0], i->api[1], i->lanes, i->texel ? "texel" : "buffer",
              i->alike ? " | alike stores" : "", i->shared >> 10,
-             device->tiles ? " | tiled matmul" : "", *device->wrong ? " | wrong here and not used: " : "", device->wrong);
+             device->tiles ? " | tiled matmul" : "", device->coop ? " | cooperative matmul" : "",
+             *device->wrong ? " | wrong here and not used: " : "", device->wrong);
     return text;
 }
 
