@@ -8,6 +8,7 @@
 
 #include "gpu/shader.h"
 
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <vulkan/vulkan.h>
@@ -94,7 +95,7 @@ static const struct {
 } devices[] = {
     { "polaris10", "RX 480, 580", 64 }, { "vega10", "Vega 56, 64", 64 },      { "navi21", "RX 6800, 6900", 64 },
     { "navi21", "RX 6800, 6900", 32 },  { "gfx1100", "RX 7900", 64 },         { "gfx1100", "RX 7900", 32 },
-    { "navi31", "RX 7900", 64 },        { "navi31", "RX 7900", 32 }, /* the same to newer drivers, which tell of cooperative matrices */
+    { "navi31", "RX 7900", 64 },        { "navi31", "RX 7900", 32 }, /* to newer drivers, which have cooperative matrices */
 };
 
 struct driver {
@@ -247,6 +248,13 @@ static int compile(const struct driver *r, const char *family, const struct gpu_
     return n ? spilled_v + spilled_s + scratch : -1;
 }
 
+/* How a driver ends that does not know the family. */
+static void unknown(int number)
+{
+    (void)number;
+    _exit(77);
+}
+
 /* In a process of its own: the driver reads its environment once, and may well crash. */
 static int all(const char *family, uint32_t lanes, bool print, const char *only)
 {
@@ -254,7 +262,10 @@ static int all(const char *family, uint32_t lanes, bool print, const char *only)
     int bad = 0, status;
 
     setenv("RADV_FORCE_FAMILY", family, 1);
-    if ((status = open_driver(&r)))
+    signal(SIGABRT, unknown);
+    status = open_driver(&r);
+    signal(SIGABRT, SIG_DFL);
+    if (status)
         return status;
     for (size_t i = 0; i < gpu_shader_count; i++) {
         const struct gpu_shader *s = &gpu_shaders[i];
