@@ -39,9 +39,9 @@ extern const int check_op_count;
 
 /* How wrong a product by a matrix in 16 bits may be where matmul_coop.comp makes it. Rounding A to f16 changes a number
  * by 2^-10 of it at most, however a driver rounds, so a sum by 2^-10 of what its parts are without their signs; B's
- * numbers are within f16 as they are. Of these random cases' results and gradients that sum is less than four times
+ * numbers are within f16 as they are. Of these random cases' results and gradients that sum is less than eight times
  * 1 + the greatest result, which errors are relative to. What any mistake does is more. */
-#define CHECK_F16 (4 * 0x1p-10)
+#define CHECK_F16 (8 * 0x1p-10)
 
 /* That, or 0 where it does not make products of the operation. */
 double check_slack(const tain_device *d, const struct check_op *op);

@@ -285,7 +285,7 @@ tain_device *tain_device_open(const char *which)
     fputs(said, stderr);
     take_form(d, &f);
     d->tiles = f.tiles;
-    d->coop = f.coop;
+    d->coop = may_cooperate(d) ? f.coop : TILES_NEVER; /* TAIN_LIMITS may have made it too small for them */
     if (tiles) {
         d->coop = !strcmp(tiles, "coop") && may_cooperate(d) ? TILES_ALL : TILES_NEVER;
         d->tiles = !strcmp(tiles, "tiled") && may_tile(d) ? TILES_ALL : TILES_NEVER;
