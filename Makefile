@@ -7,6 +7,8 @@
 #                   names the Python that has it, MARKDOWN=1 writes the table as the README has it
 # make fuzz         every reader of files against bytes that clang makes up; SECONDS=600 for each
 # make check-header the header alone in C11, C++ and LuaJIT, and every name in the program
+# make carried      shaders/*.words again, after a change of a shader that an older glslc cannot compile;
+#                   GLSLC="..." names a newer one
 # make manual       build/manual.md
 # make clean
 #
@@ -39,7 +41,7 @@ clean:
 	rm -rf $B
 
 MAKEFLAGS += -j$(J)
-.PHONY: all help install-needs clean demo test bench asan validate fuzz check-header manual
+.PHONY: all help install-needs clean carried demo test bench asan validate fuzz check-header manual
 ifneq ($(MISSING),)
 ifneq ($(INSTALLED),)
 $(error still missing: $(MISSING))
@@ -107,12 +109,14 @@ $B/goldens.o: $B/goldens.c
 	$(Q)$(CC) $(FLAGS) -c -o $@ $<
 
 $B/shaders.mk $B/shaders.c &: lua/gen/shaders.lua $(COMP)
-	@mkdir -p $B/spv
+	@mkdir -p $B/spv $B/carried
 	$(Q)$(LUAJIT) lua/gen/shaders.lua $B $(COMP)
 
 -include $B/shaders.mk
 $B/shaders.o: $B/shaders.c $(SPIRV)
 	$(Q)$(CC) $(CFLAGS) $(FLAGS) -c -o $@ $<
+
+carried: $(CARRIED)
 
 # ---- tests: one program a file; 0 passed, 77 skipped, anything else failed (see tests/run.lua) ----
 
@@ -164,4 +168,4 @@ check-header: $B/tain
 	$B/tain lua/gen/header.lua
 
 endif
--include $(OBJECTS:.o=.d) $(wildcard $B/spv/*.d) $(TESTS:%=%.d) $(READERS:.o=.d)
+-include $(OBJECTS:.o=.d) $(wildcard $B/spv/*.d $B/carried/*.d) $(TESTS:%=%.d) $(READERS:.o=.d)

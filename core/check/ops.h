@@ -37,15 +37,26 @@ struct check_op {
 extern const struct check_op check_op_table[];
 extern const int check_op_count;
 
+/* How wrong a product by a matrix in 16 bits may be where matmul_coop.comp makes it. Rounding A to f16 changes a number
+ * by 2^-10 of it at most, however a driver rounds, so a sum by 2^-10 of what its parts are without their signs; B's
+ * numbers are within f16 as they are. Of these random cases' results and gradients that sum is less than eight times
+ * 1 + the greatest result, which errors are relative to. What any mistake does is more. */
+#define CHECK_F16 (8 * 0x1p-10)
+
+/* That, or 0 where it does not make products of the operation. */
+double check_slack(const tain_device *d, const struct check_op *op);
+
 /* One case of an operation: the greatest error of what it gives, and of its gradients, unless those given
  * are greater. state: of the random numbers. */
 int check_case(tain_device *d, const struct check_op *op, const struct check_case *c, uint64_t *state, double *worst,
                double *slope);
 
-/* Whether on this device tiles are the faster kernel for large products; whether stores are faster where addresses that
+/* Whether on this device tiles are the faster kernel for large products; whether cooperative matrices are, of those by
+ * a matrix in 16 bits, than the one of the other two that is chosen; whether stores are faster where addresses that
  * all lanes share are told from others; up to how many rows packed dot products are the faster kernel for matrices in
  * blocks. The device is left as the answer says. (race.c) */
 int race_tiles(tain_device *d, bool *wins);
+int race_coop(tain_device *d, bool *wins);
 int race_alike(tain_device *d, bool *wins);
 int race_dot(tain_device *d, int64_t *rows);
 

@@ -1,8 +1,8 @@
 /* race.c - which of two forms of a kernel is the faster one on this device.
  *
  * Devices differ in what they like, so nothing but the clock is asked: both forms in turn, the shortest time of
- * each. Both add in the same order, so that it is a choice of time alone; but for packed dot products, which lose what 8
- * bits lose, and race only where the driver says that they are fast.
+ * each. Both add in the same order, so that it is a choice of time alone; but for cooperative matrices, which round to
+ * f16, and packed dot products, which lose what 8 bits lose and race only where the driver says that they are fast.
  */
 #include "check/ops.h"
 #include "op/matmul.h"
@@ -20,6 +20,7 @@ static const double LIMIT = 0.1, FAST = 2e-3;
 struct race {
     void (*choose)(tain_device *d, bool second);
     int K, orientations;
+    tain_type type; /* of B */
 };
 
 /* The time of one run of all of them. */
@@ -80,7 +81,7 @@ static int second_wins(tain_device *d, const struct race *r, bool *wins)
     int status = 0;
 
     for (int i = 0; i < 3 && !status; i++) {
-        t[i] = tensor_new(d, TAIN_F32, 2, (int64_t[]){ LARGE, LARGE });
+        t[i] = tensor_new(d, i == 1 ? r->type : TAIN_F32, 2, (int64_t[]){ LARGE, LARGE });
         status = t[i] ? tensor_zero(t[i]) : tain_error_status();
     }
     if (!status)
@@ -103,15 +104,25 @@ static void choose_alike(tain_device *d, bool second)
     gpu_alike(d->gpu, second);
 }
 
+static void choose_coop(tain_device *d, bool second)
+{
+    d->coop = second ? TILES_LARGE : TILES_NEVER;
+}
+
 int race_tiles(tain_device *d, bool *wins)
 {
-    return second_wins(d, &(struct race){ choose_tiles, 0, 3 }, wins);
+    return second_wins(d, &(struct race){ choose_tiles, 0, 3, TAIN_F32 }, wins);
+}
+
+int race_coop(tain_device *d, bool *wins)
+{
+    return second_wins(d, &(struct race){ choose_coop, 0, 3, TAIN_BF16 }, wins);
 }
 
 /* Much is stored for little that is added up. */
 int race_alike(tain_device *d, bool *wins)
 {
-    return second_wins(d, &(struct race){ choose_alike, 8, 1 }, wins);
+    return second_wins(d, &(struct race){ choose_alike, 8, 1, TAIN_F32 }, wins);
 }
 
 /* ---- A few rows times matrices in blocks ---- */

@@ -5,8 +5,9 @@
  * are tried against the loops of op_table.c, on shapes that take their fast form. A kernel that is wrong is
  * left out for its portable form; one that has none, or is wrong in that too, for reads of plain
  * buffers; what is wrong even then is refused. Of the two kernels that GPUs have for large products the faster
- * is taken, and of the two ways to store on CPU drivers; and packed dot products where they are faster (race.c).
- * What was found is kept beside Mesa's compiled shaders and holds for this driver, this device and these shaders.
+ * is taken, or a third, by cooperative matrices, for those by a matrix in 16 bits; of the two ways to store on CPU
+ * drivers the faster one; and packed dot products where they are faster (race.c). What was found is kept beside Mesa's
+ * compiled shaders and holds for this driver, this device and these shaders.
  *
  * These are few shapes of few kernels, because a driver must compile each: `tain check` tries all of them.
  */
@@ -54,6 +55,9 @@ static const struct trial {
     { "matmul_tile", KERNEL_MATMUL_TILE, false, "matmul", { { AT(2, 132, 36), AT(2, 36, 72) }, { 0 } } },
     { "matmul_tile", KERNEL_MATMUL_TILE, true, "matmul", { { AT(2, 36, 20), AT(2, 20, 68) }, { 0 } } },
     { "matmul_tile", KERNEL_MATMUL_TILE, true, "linear", { { AT(2, 69, 35), AT(2, 67, 35), AT(1, 67) }, { 0 } } },
+    /* Tiles of both sizes, with edges, along either side of both matrices; several steps of k. */
+    { "matmul_coop", KERNEL_MATMUL_COOP, false, "linear, f16", { { AT(2, 132, 100), AT(2, 72, 100), AT(1, 72) }, { 0 } } },
+    { "matmul_coop", KERNEL_MATMUL_COOP, false, "linear, bf16", { { AT(2, 60, 36), AT(2, 40, 36), AT(1, 40) }, { 0 } } },
     { "attention", KERNEL_ATTENTION, false, "attention",
       { { AT(4, 1, 20, 2, 32), AT(4, 1, 20, 2, 32), AT(4, 1, 20, 2, 32) }, { 1 } } },
     { "attention", KERNEL_ATTENTION, true, "attention, one query",
@@ -70,7 +74,7 @@ static const struct trial {
 struct form {
     bool buffers, alike;
     unsigned portable;
-    enum tiles tiles;
+    enum tiles tiles, coop;
     int64_t dot;
 };
 
@@ -104,6 +108,14 @@ static bool may_dot(const tain_device *d)
     return gpu_info(d->gpu)->dot && !(d->portable & (KERNEL_MATMUL | KERNEL_DOT));
 }
 
+/* Cooperative matrices are for the same, where the device has them. */
+static bool may_cooperate(const tain_device *d)
+{
+    const struct gpu_info *i = gpu_info(d->gpu);
+
+    return i->coop[0] && !i->texel && !(d->portable & (KERNEL_MATMUL | KERNEL_MATMUL_COOP));
+}
+
 static struct check_op op_of(const struct trial *t)
 {
     struct check_op op;
@@ -133,10 +145,11 @@ static const struct trial *first_wrong(tain_device *d, char *why, size_t room, i
         double worst = 0, slope = 0, allowed = t->rounded ? most_rounded : most;
         uint64_t state = 1;
 
-        if (t->kernel == KERNEL_MATMUL_TILE && !may_tile(d))
+        if ((t->kernel == KERNEL_MATMUL_TILE && !may_tile(d)) || (t->kernel == KERNEL_MATMUL_COOP && !may_cooperate(d)))
             continue;
         if (t->kernel == KERNEL_DOT && !may_dot(d))
             continue;
+        d->coop = t->kernel == KERNEL_MATMUL_COOP ? TILES_ALL : TILES_NEVER;
         d->tiles = t->kernel == KERNEL_MATMUL_TILE ? TILES_ALL : TILES_NEVER;
         d->dot = t->kernel == KERNEL_DOT ? GEMV_DOT_MOST : 0;
         *status = check_case(d, &op, &t->of, &state, &worst, &slope);
@@ -151,6 +164,7 @@ static const struct trial *first_wrong(tain_device *d, char *why, size_t room, i
             snprintf(why, room, "as TAIN_FAULT asks");
             return t;
         }
+        allowed = fmax(allowed, check_slack(d, &op));
         if (!(fmax(worst, slope) <= allowed)) {
             snprintf(why, room, "an error of %.2g where %.2g is allowed", fmax(worst, slope), allowed);
             return t;
@@ -184,14 +198,15 @@ static bool recall(const char *path, struct form *f, char *said, size_t room)
 {
     FILE *file = fopen(path, "r");
     unsigned long long build = 0;
-    int buffers = 0, alike = 0, tiles = 0, dot = 0;
-    bool known = file && fscanf(file, "%llx %d %d %u %d %d\n", &build, &buffers, &alike, &f->portable, &tiles, &dot) == 6 &&
+    int buffers = 0, alike = 0, tiles = 0, coop = 0, dot = 0;
+    bool known = file && fscanf(file, "%llx %d %d %u %d %d %d\n", &build, &buffers, &alike, &f->portable, &tiles, &coop, &dot) == 7 &&
                  build == gpu_build();
 
     if (known) {
         f->buffers = buffers;
         f->alike = alike;
         f->tiles = tiles ? TILES_LARGE : TILES_NEVER;
+        f->coop = coop ? TILES_LARGE : TILES_NEVER;
         f->dot = dot < 0 ? 0 : dot > GEMV_DOT_MOST ? GEMV_DOT_MOST : dot;
         said[fread(said, 1, room - 1, file)] = 0;
     } else {
@@ -212,8 +227,8 @@ static void keep(const char *path, const struct form *f, const char *said)
     snprintf(fresh, sizeof(fresh), "%s.%ld", path, (long)getpid());
     if (!(file = fopen(fresh, "w")))
         return;
-    whole = fprintf(file, "%llx %d %d %u %d %d\n%s", (unsigned long long)gpu_build(), f->buffers, f->alike, f->portable,
-                    f->tiles == TILES_LARGE, (int)f->dot, said) > 0;
+    whole = fprintf(file, "%llx %d %d %u %d %d %d\n%s", (unsigned long long)gpu_build(), f->buffers, f->alike, f->portable,
+                    f->tiles == TILES_LARGE, f->coop == TILES_LARGE, (int)f->dot, said) > 0;
     if (fclose(file) || !whole || rename(fresh, path))
         unlink(fresh);
 }
@@ -263,6 +278,8 @@ static int find_form(const char *which, struct form *f, char *said, size_t room)
         }
         if (!status && !t && may_tile(d) && !(status = race_tiles(d, &wins)))
             f->tiles = wins ? TILES_LARGE : TILES_NEVER;
+        if (!status && !t && may_cooperate(d) && !(status = race_coop(d, &wins)))
+            f->coop = wins ? TILES_LARGE : TILES_NEVER;
         if (!status && !t && may_dot(d))
             status = race_dot(d, &f->dot);
         tain_device_free(d);
@@ -274,7 +291,7 @@ static int find_form(const char *which, struct form *f, char *said, size_t room)
 
 tain_device *tain_device_open(const char *which)
 {
-    static const char *const names[] = { "matmul", "attention", "conv", "matmul_tile", "dot" };
+    static const char *const names[] = { "matmul", "attention", "conv", "matmul_tile", "matmul_coop", "dot" };
     const char *tiles = getenv("TAIN_MATMUL");
     struct form f = { 0 };
     tain_device *d = device_open(which);
@@ -298,8 +315,11 @@ tain_device *tain_device_open(const char *which)
     fputs(said, stderr);
     take_form(d, &f);
     d->tiles = f.tiles;
-    if (tiles)
+    d->coop = may_cooperate(d) ? f.coop : TILES_NEVER; /* TAIN_LIMITS may have made it too small for them */
+    if (tiles) {
+        d->coop = !strcmp(tiles, "coop") && may_cooperate(d) ? TILES_ALL : TILES_NEVER;
         d->tiles = !strcmp(tiles, "tiled") && may_tile(d) ? TILES_ALL : TILES_NEVER;
+    }
     if (may_dot(d)) /* asked for by TAIN_DOT: all rows for which that may pay, on CPUs fewer */
         d->dot = !getenv("TAIN_DOT") ? f.dot : gpu_info(d->gpu)->texel ? GEMV_DOT_MOST / 2 : GEMV_DOT_MOST;
     if (f.buffers && texel)

@@ -329,6 +329,14 @@ static int choose(const VkPhysicalDevice *devices, int n, const char *which)
 
 /* ---- Opening ---- */
 
+/* Whether a workgroup of as many invocations as a product wants is made of subgroups of a size that is known, and
+ * has room for a tile (core/op/matmul.c). */
+static bool coop_fits(const struct gpu *g, uint32_t subgroups)
+{
+    return g->size_control && g->info.lanes >= 8 && g->info.lanes <= 64 && g->info.lanes * subgroups >= 256 &&
+           g->info.shared >= 32 << 10 && !g->info.coop[0];
+}
+
 static int open_device(struct gpu *g, VkPhysicalDevice physical)
 {
     float priority = 1;
@@ -359,7 +367,8 @@ static int open_device(struct gpu *g, VkPhysicalDevice physical)
     bool dot_offered = false;
     VkExtensionProperties extensions[512];
     uint32_t extension_count = 512;
-    const char *enable[2];
+    struct vk_coop coop;
+    const char *enable[3];
     VkDeviceCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
         .pNext = &want,
@@ -398,7 +407,9 @@ static int open_device(struct gpu *g, VkPhysicalDevice physical)
                 vkGetPhysicalDeviceProperties2(physical, &p);
                 if (sizes.subgroupSizeControl && (range.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT)) {
                     enable[info.enabledExtensionCount++] = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;
-                    sizes = (VkPhysicalDeviceSubgroupSizeControlFeatures){ .sType = sizes.sType, .subgroupSizeControl = VK_TRUE };
+                    g->full_subgroups = sizes.computeFullSubgroups;
+                    sizes = (VkPhysicalDeviceSubgroupSizeControlFeatures){ .sType = sizes.sType, .subgroupSizeControl = VK_TRUE,
+                                                                           .computeFullSubgroups = sizes.computeFullSubgroups };
                     want.pNext = &sizes;
                     g->size_control = true;
                 }
@@ -411,6 +422,9 @@ static int open_device(struct gpu *g, VkPhysicalDevice physical)
         dot.pNext = want.pNext;
         want.pNext = &dot;
     }
+    for (uint32_t i = 0; i < extension_count && coop_fits(g, range.maxComputeWorkgroupSubgroups); i++)
+        if (!strcmp(extensions[i].extensionName, VK_COOP) && vk_coop(g, &want, &coop))
+            enable[info.enabledExtensionCount++] = VK_COOP;
     features.shaderInt64 = features.robustBufferAccess = want.shaderSubgroupExtendedTypes = g->info.texel;
     VK(g, vkCreateDevice(physical, &info, NULL, &g->device));
     vkGetDeviceQueue(g->device, g->family, 0, &g->queue);

@@ -32,6 +32,7 @@ struct gpu_info {
     uint64_t texels;       /* of a texel buffer */
     uint32_t shared;       /* shared memory of a workgroup, bytes */
     uint32_t invocations;  /* of a workgroup */
+    uint32_t coop[3];      /* rows, columns and k of a cooperative matrix, f16 times f16 added up in f32; 0: there are none */
 };
 
 /* How many devices there are, 0 with a sentence if there is none, negative on failure. */

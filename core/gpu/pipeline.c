@@ -15,6 +15,7 @@
 
 /* ---- What a shader binds ---- */
 
+enum { OP_CAPABILITY = 17, CAPABILITY_COOPERATIVE_MATRIX = 6022 };
 enum { OP_TYPE_IMAGE = 25, OP_TYPE_STRUCT = 30, OP_TYPE_POINTER = 32, OP_VARIABLE = 59, OP_DECORATE = 71 };
 enum { DECORATION_BINDING = 33, STORAGE_UNIFORM_CONSTANT = 0, STORAGE_STORAGE_BUFFER = 12 };
 enum { FORMAT_RGBA32F = 1, FORMAT_R32F = 3, FORMAT_RGBA32UI = 30, FORMAT_R32UI = 33 };
@@ -72,6 +73,15 @@ done:
     free(image);
     free(points);
     return count;
+}
+
+/* Whether it works on cooperative matrices, which are spread over whole subgroups. */
+static bool cooperates(const struct gpu_shader *s)
+{
+    for (size_t i = 5; i < s->bytes / 4 && (s->code[i] & 0xffff) == OP_CAPABILITY; i += s->code[i] >> 16)
+        if (s->code[i + 1] == CAPABILITY_COOPERATIVE_MATRIX)
+            return true;
+    return false;
 }
 
 static struct set_layout *layout_for(struct gpu *g, const uint8_t *kind, int count)
@@ -220,6 +230,14 @@ struct gpu_pipeline *gpu_pipeline(struct gpu *g, const char *name, uint32_t widt
     if (!shader) {
         fail(TAIN_EUNSUPPORTED, "there is no shader named %s", name);
         return NULL;
+    }
+    if (cooperates(shader)) {
+        if (!g->info.coop[0]) {
+            fail(TAIN_EUNSUPPORTED, "pipeline %s: the device has no cooperative matrices", name);
+            return NULL;
+        }
+        if (g->full_subgroups)
+            info.stage.flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT_EXT;
     }
     bindings = reflect(shader, kind);
     if (bindings < 0)

@@ -85,7 +85,7 @@ struct gpu {
     uint32_t family;
     VkQueue queue;
     VkPhysicalDeviceMemoryProperties memory;
-    bool size_control;
+    bool size_control, full_subgroups;
 
     /* memory */
     struct gpu_block *blocks;
@@ -122,6 +122,18 @@ struct gpu {
     struct gpu_counts counts;
 };
 
+/* The feature, in the chain that a device is opened with. */
+struct vk_coop {
+    VkStructureType type;
+    void *next;
+    VkBool32 matrices, robust;
+};
+
+#define VK_COOP "VK_KHR_cooperative_matrix"
+
+/* Where the device has what matmul_coop.comp needs of it, of a size that fits: asks for it in *want, and tells in
+ * g->info. The extension is there, and so are g->physical and g->info. (coop.c) */
+bool vk_coop(struct gpu *g, VkPhysicalDeviceVulkan12Features *want, struct vk_coop *coop);
 int vk_fail(struct gpu *g, VkResult result, const char *call);
 int vk_memory_type(struct gpu *g, uint32_t allowed, VkMemoryPropertyFlags want);
 uint64_t vk_view_bytes(const struct gpu *g, enum vk_view kind);

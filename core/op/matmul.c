@@ -2,7 +2,8 @@
  *
  * All three orientations that training needs (x W^T, dy W, dy^T x) are one shader with two
  * specialization constants. What cannot be read four at a time goes through its V1 variant. A few rows
- * times a weight, as in decoding, have a kernel of their own, and so have large products on GPUs.
+ * times a weight, as in decoding, have a kernel of their own, and so have large products on GPUs; where those have
+ * matrix units, products by a matrix in 16 bits have another.
  */
 #include "op/matmul.h"
 
@@ -115,6 +116,7 @@ static int64_t bands_of(int64_t columns, int64_t bytes)
 struct cut {
     const char *shader;
     uint32_t width, rows, columns, unroll;
+    uint32_t coop[4]; /* rows, columns and k of a cooperative matrix, and subgroups one below the other; 0: none */
 };
 
 /* Whether matmul_tile.comp makes it: the product fills a tile, and the kernel is the faster one here. */
@@ -135,7 +137,41 @@ static struct cut tiled_cut(const struct gemm *g, int64_t M, int64_t batch)
     int64_t tiles = (M + ROWS - 1) / ROWS * ((g->N + COLUMNS - 1) / COLUMNS) * batch;
     bool twice = large && M > ROWS && (tiles >= ENOUGH || d->tiles == TILES_ALL);
 
-    return (struct cut){ "matmul_tile", large ? 256 : 128, twice ? 2 * ROWS : ROWS, COLUMNS, UNROLL };
+    return (struct cut){ "matmul_tile", large ? 256 : 128, twice ? 2 * ROWS : ROWS, COLUMNS, UNROLL, { 0 } };
+}
+
+/* Whether matmul_coop.comp makes it. */
+static bool cooperates(const struct gemm *g, bool v4)
+{
+    const tain_device *d = g->c->device;
+    int64_t least = d->coop == TILES_ALL ? 1 : 64;
+
+    return d->coop && v4 && (g->b->type == TAIN_F16 || g->b->type == TAIN_BF16) && !g->norm && g->M >= least && g->N >= least;
+}
+
+/* Tiles whose both sides are twice as long read half as much, where they leave enough for all of a GPU. The subgroups
+ * lie in a tile so that their parts of it are nearly square, and read least of shared memory. */
+static struct cut coop_cut(const struct gemm *g, int64_t M, int64_t batch)
+{
+    enum { ROWS = 64, COLUMNS = 64, UNROLL = 8, ENOUGH = 512 };
+    const tain_device *d = g->c->device;
+    const struct gpu_info *info = gpu_info(d->gpu);
+    const uint32_t *size = info->coop;
+    int64_t tiles = (M + ROWS - 1) / ROWS * ((g->N + COLUMNS - 1) / COLUMNS) * batch;
+    uint32_t width = info->invocations >= 256 ? 256 : 128, shared, times;
+    struct cut cut = { .shader = "matmul_coop", .unroll = UNROLL, .coop = { size[0], size[1], size[2], 1 } };
+
+    while (width / info->lanes >= 4 * cut.coop[3] * cut.coop[3])
+        cut.coop[3] *= 2;
+    /* Small subgroups would be too many for large matrices. */
+    while (width / info->lanes / cut.coop[3] * size[1] > COLUMNS)
+        width /= 2;
+    shared = 2 * (ROWS + COLUMNS) * (4 * UNROLL + 8) * 2 + width / info->lanes * size[0] * size[1] * 4 + 4;
+    times = width == 256 && shared <= info->shared && M > ROWS && g->N > COLUMNS && (tiles >= ENOUGH || d->coop == TILES_ALL) ? 2 : 1;
+    cut.width = width;
+    cut.rows = times * ROWS;
+    cut.columns = times * COLUMNS;
+    return cut;
 }
 
 static struct cut cut_of(const struct gemm *g, bool v4, int64_t M, int64_t K, int64_t batch)
@@ -147,6 +183,8 @@ static struct cut cut_of(const struct gemm *g, bool v4, int64_t M, int64_t K, in
     bool texel = info->texel, low = !texel && lanes >= 64, blocks = type_blocks(g->b->type);
     uint32_t tm = M <= 8 ? 8 : M <= 16 || low || columns * ((M + 31) / 32) * batch < 16 ? 16 : 32;
 
+    if (cooperates(g, v4))
+        return coop_cut(g, M, batch);
     if (tiled(g))
         return tiled_cut(g, M, batch);
     /* More rows a column of B pay where little is stored for much that is added, and the code is not longer for it. */
@@ -160,7 +198,7 @@ static struct cut cut_of(const struct gemm *g, bool v4, int64_t M, int64_t K, in
         unroll *= 2;
     while (steps % unroll)
         unroll /= 2;
-    return (struct cut){ "matmul", 0, tm, 4 * lanes, unroll };
+    return (struct cut){ "matmul", 0, tm, 4 * lanes, unroll, { 0 } };
 }
 
 /* Whether the tile is written by a store for each of its texels (shaders/lib/each.glsl). LLVM takes time with the square of
@@ -181,8 +219,9 @@ static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t
     int64_t columns = (g->N + cut.columns - 1) / cut.columns;
     bool blocks = type_blocks(g->b->type);
     tain_tensor *add = first ? g->add : g->c;
-    uint32_t constants[10] = { cut.rows, g->ta, g->tb, cut.unroll, add != NULL, last && g->bias, last ? g->activation : 0,
-                              cut.columns };
+    /* A kernel's own from the ninth on. */
+    uint32_t constants[12] = { cut.rows, g->ta, g->tb, cut.unroll, add != NULL, last && g->bias, last ? g->activation : 0,
+                               cut.columns, cut.coop[0], cut.coop[1], cut.coop[2], cut.coop[3] };
     tain_tensor *bias = g->norm ? g->norm : g->bias;
     uint32_t bands = batch > 1 ? 1 : (uint32_t)bands_of(columns, cut.columns * K * (blocks ? 1 : (int64_t)type_bytes(g->b->type)));
     struct { uint32_t M, N, K, a_pitch, b_pitch, c_pitch, a_batch, b_batch, c_batch, bands; } p = {
@@ -203,7 +242,8 @@ static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t
         constants[6] = 0;
     if (g->norm)
         memcpy(&constants[8], &g->eps, sizeof(g->eps));
-    constants[9] = v4 && stores_each(d, &cut);
+    if (!cut.coop[0])
+        constants[9] = v4 && stores_each(d, &cut);
     binds[0].offset += (uint64_t)a_at * 4;
     binds[0].bytes -= (uint64_t)a_at * 4;
     for (int i = add ? 3 : 4; i < 5; i++) {
@@ -217,7 +257,7 @@ static int dispatch(const struct gemm *g, bool v4, int64_t m, int64_t M, int64_t
         binds[1].bytes -= (uint64_t)b_at * type_bytes(g->b->type);
     }
     return gpu_dispatch(d->gpu,
-                        op_pipeline(d, cut.width, constants, 10, "%s.%s.b_%s", cut.shader, v4 ? "v4" : "v1",
+                        op_pipeline(d, cut.width, constants, cut.coop[0] ? 12 : 10, "%s.%s.b_%s", cut.shader, v4 ? "v4" : "v1",
                                     type_name(g->b->type)),
                         binds, blocks ? 6 : 5, &p, sizeof(p), (uint32_t)columns / bands,
                         (uint32_t)((M + cut.rows - 1) / cut.rows), (uint32_t)batch * bands,
@@ -310,7 +350,8 @@ bool gemm_norms(const tain_tensor *x, const tain_tensor *w)
 {
     enum { COLUMNS_MOST = 1024 }; /* with more, all tiles together do more for the norm than a pass over x does */
 
-    return at_once(x, w, w->shape[0]) && w->shape[0] <= COLUMNS_MOST && !x->device->tiles;
+    return at_once(x, w, w->shape[0]) && w->shape[0] <= COLUMNS_MOST && !x->device->tiles &&
+           !(x->device->coop && w->type != TAIN_F32);
 }
 
 int gemm_column_sum(tain_tensor *x, int64_t rows, tain_tensor *out, bool add)

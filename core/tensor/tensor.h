@@ -18,17 +18,20 @@ enum { TENSOR_DIMS = 6, OP_INPUTS = 12, OP_SAVED = 4, OP_PARAMS = 96 };
 struct tape;
 
 /* Kernels that have a portable form beside the fast one; bits of tain_device.portable. */
-enum kernel { KERNEL_MATMUL = 1, KERNEL_ATTENTION = 2, KERNEL_CONV = 4, KERNEL_MATMUL_TILE = 8, KERNEL_DOT = 16 };
+enum kernel {
+    KERNEL_MATMUL = 1, KERNEL_ATTENTION = 2, KERNEL_CONV = 4, KERNEL_MATMUL_TILE = 8, KERNEL_MATMUL_COOP = 16, KERNEL_DOT = 32
+};
 
-/* Which products matmul_tile.comp makes. All of them: in tests and trials, whose products are small. */
+/* Which products matmul_tile.comp or matmul_coop.comp makes. All of them: in tests and trials, whose products are small. */
 enum tiles { TILES_NEVER, TILES_LARGE, TILES_ALL };
 
 struct tain_device {
     int refs;
     struct gpu *gpu;
     unsigned portable; /* whose fast form is wrong on this driver (check/trial.c) */
-    char wrong[128];   /* the same as text, and "reads" */
+    char wrong[192];   /* the same as text, and "reads" */
     enum tiles tiles;  /* where it is right and faster */
+    enum tiles coop;   /* of the products by a matrix in 16 bits; before tiles */
     int64_t dot;       /* up to so many rows times a matrix in blocks are gemv_dot.comp's: where it is right and faster */
     bool grad;         /* false inside no_grad */
     struct tape *tape; /* NULL outside a step */

@@ -11,10 +11,12 @@
 --- `file.forward.b_f32`. Every shader has one axis more that it need not declare: how read-only
 --- inputs are read. READ_TEXEL reads storage texel buffers (fast on the CPU driver), READ_BUFFER
 --- reads storage buffers (right on GPUs); the suffix is `.texel` or nothing. A line `//! reads: buffer`
---- leaves the first out, of a shader that is for GPUs.
+--- leaves the first out, of a shader that is for GPUs. A line `//! carried` takes the SPIR-V from
+--- NAME.words beside the shader, because it is for a newer glslc: see carried.lua.
 
 local build = arg[1]
 local rules, table_, externs, all = {}, {}, {}, {}
+local carriers = {} -- targets that make NAME.words
 
 local function product(axes, i, chosen, visit)
   if i > #axes then return visit(chosen) end
@@ -29,7 +31,7 @@ local modules = {}
 for n = 2, #arg do
   local path = arg[n]
   local base = path:match("([^/]+)%.comp$")
-  local axes, reads = {}, { "READ_BUFFER", "READ_TEXEL" }
+  local axes, carried, fresh, reads = {}, false, {}, { "READ_BUFFER", "READ_TEXEL" }
   for line in io.lines(path) do
     local list = line:match("^//! variants:%s*(.+)$")
     if list then
@@ -38,6 +40,7 @@ for n = 2, #arg do
       axes[#axes + 1] = names
     end
     if line == "//! reads: buffer" then reads[2] = nil end
+    carried = carried or line == "//! carried"
   end
   axes[#axes + 1] = reads
   product(axes, 1, {}, function(chosen)
@@ -52,14 +55,28 @@ for n = 2, #arg do
     end
     local out = build .. "/spv/" .. name .. ".inc"
     local symbol = "spv_" .. name:gsub("[^%w]", "_")
+    local made = out
+    if carried then
+      made = build .. "/carried/" .. name .. ".inc"
+      fresh[#fresh + 1] = made
+      rules[#rules + 1] = string.format(
+        "%s: %s %s $(wildcard shaders/lib/*.glsl) lua/gen/carried.lua\n"
+          .. "\t$(Q)$(LUAJIT) lua/gen/carried.lua take $< %s $@\n",
+        out, path, path:gsub("comp$", "words"), name)
+    end
     rules[#rules + 1] = string.format(
       "%s: %s\n\t$(Q)$(GLSLC) -MD -MF %s.d -MT %s -mfmt=c %s -o $@ $<\n",
-      out, path, out:gsub("%.inc$", ""), out, table.concat(flags, " "))
+      made, path, made:gsub("%.inc$", ""), made, table.concat(flags, " "))
     all[#all + 1] = out
     externs[#externs + 1] = string.format("static const uint32_t %s[] =\n#include \"spv/%s.inc\"\n;\n",
       symbol, name)
     modules[#modules + 1] = { name, symbol }
   end)
+  if carried then
+    carriers[#carriers + 1] = "carried-" .. base
+    rules[#rules + 1] = string.format(".PHONY: carried-%s\ncarried-%s: %s\n\t$(Q)$(LUAJIT) lua/gen/carried.lua keep %s $^\n",
+      base, base, table.concat(fresh, " "), path)
+  end
 end
 table.sort(modules, function(a, b) return a[1] < b[1] end)
 for _, module in ipairs(modules) do
@@ -67,7 +84,8 @@ for _, module in ipairs(modules) do
 end
 
 local mk = assert(io.open(build .. "/shaders.mk", "w"))
-mk:write("SPIRV := ", table.concat(all, " \\\n  "), "\n\n", table.concat(rules, "\n"))
+mk:write("SPIRV := ", table.concat(all, " \\\n  "), "\n\nCARRIED := ", table.concat(carriers, " "),
+  "\n\n", table.concat(rules, "\n"))
 mk:close()
 
 local c = assert(io.open(build .. "/shaders.c", "w"))

@@ -1,5 +1,5 @@
-// What matmul.comp and matmul_tile.comp have in common: constants and bindings, how B is read where it is
-// not in blocks, and what becomes of the sums.
+// What the kernels of a product have in common: constants and bindings, how B is read where it is not in
+// blocks, and what becomes of the sums.
 
 layout(constant_id = 2) const uint TM = 32;    // rows of a tile
 layout(constant_id = 3) const uint TA = 0;     // A is stored [K][M]

@@ -8,11 +8,12 @@
 
 #include "gpu/shader.h"
 
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <vulkan/vulkan.h>
 
-enum { CONSTANTS = 10, BINDINGS = 8, PUSH = 128 };
+enum { CONSTANTS = 14, BINDINGS = 8, PUSH = 128 };
 
 /* How a shader is used: number 0 is the width (0: one subgroup), the lanes follow by themselves,
  * then the constants from number 2 on. Every shader whose name starts with `name` is made so. */
@@ -43,6 +44,11 @@ static const struct use uses[] = {
     { "matmul_tile.v1", true, 256, 8, { 64, 0, 1, 4, 0, 1, 2, 64 } },
     { "matmul_tile.v1", true, 256, 8, { 128, 1, 0, 4, 1, 0, 0, 64 } },
     { "matmul_tile.v1", true, 128, 8, { 64, 0, 1, 4, 0, 1, 2, 64 } },
+    { "matmul_coop", true, 256, 12, { 64, 0, 1, 8, 0, 1, 2, 64, 16, 16, 16, 2 } },
+    { "matmul_coop", true, 256, 12, { 64, 0, 0, 8, 1, 0, 0, 64, 16, 16, 16, 2 } },
+    { "matmul_coop", true, 256, 12, { 128, 0, 1, 8, 0, 1, 2, 128, 16, 16, 16, 2 } },
+    { "matmul_coop", true, 256, 12, { 128, 0, 0, 8, 1, 0, 0, 128, 16, 16, 16, 2 } },
+    { "matmul_coop", true, 256, 12, { 128, 0, 1, 8, 0, 0, 4, 128, 16, 16, 16, 2 } },
     { "gemv.b_int", true, 0, 5, { 2, 4, 0, 1, 0 } },
     { "gemv", true, 0, 5, { 4, 8, 0, 1, 0 } },
     { "attention_decode", true, 0, 4, { 64, 0, 4, 8 } },
@@ -89,6 +95,7 @@ static const struct {
 } devices[] = {
     { "polaris10", "RX 480, 580", 64 }, { "vega10", "Vega 56, 64", 64 },      { "navi21", "RX 6800, 6900", 64 },
     { "navi21", "RX 6800, 6900", 32 },  { "gfx1100", "RX 7900", 64 },         { "gfx1100", "RX 7900", 32 },
+    { "navi31", "RX 7900", 64 },        { "navi31", "RX 7900", 32 }, /* to newer drivers, which have cooperative matrices */
 };
 
 struct driver {
@@ -97,6 +104,7 @@ struct driver {
     VkPipelineLayout layout;
     PFN_vkGetPipelineExecutableStatisticsKHR statistics;
     uint32_t lanes;
+    bool coop;  /* there are cooperative matrices */
     bool sized; /* lanes may be asked for; if not, they are what the device has */
 };
 
@@ -124,8 +132,14 @@ static int open_driver(struct driver *r)
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES,
         .pNext = &tell, .subgroupSizeControl = VK_TRUE,
     };
+    /* Of an extension that vulkan.h may not know yet. */
+    struct { VkStructureType type; void *next; VkBool32 matrices, robust; } coop = { (VkStructureType)1000506000, &sizes, VK_TRUE, VK_FALSE };
+    VkPhysicalDeviceVulkan12Features newer = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+        .pNext = &coop, .vulkanMemoryModel = VK_TRUE, .shaderFloat16 = VK_TRUE,
+    };
     const char *const enable[] = { VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME,
-                                   VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME };
+                                   VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME, "VK_KHR_cooperative_matrix" };
     VkDeviceCreateInfo device = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .pNext = &sizes, .queueCreateInfoCount = 1,
         .pQueueCreateInfos = &queue, .enabledExtensionCount = 2, .ppEnabledExtensionNames = enable,
@@ -150,8 +164,14 @@ static int open_driver(struct driver *r)
     r->sized = range.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT;
     if (vkEnumerateDeviceExtensionProperties(physical, NULL, &extensions_n, extensions) < 0)
         return 77;
-    for (uint32_t i = 0; i < extensions_n; i++)
+    for (uint32_t i = 0; i < extensions_n; i++) {
         found += !strcmp(extensions[i].extensionName, enable[0]) || !strcmp(extensions[i].extensionName, enable[1]);
+        r->coop |= !strcmp(extensions[i].extensionName, enable[2]);
+    }
+    if (r->coop) {
+        device.pNext = &newer;
+        device.enabledExtensionCount = 3;
+    }
     if (all.properties.vendorID != 0x1002 || found != 2 || vkCreateDevice(physical, &device, NULL, &r->device))
         return 77;
     for (uint32_t i = 0; i < BINDINGS; i++)
@@ -228,6 +248,13 @@ static int compile(const struct driver *r, const char *family, const struct gpu_
     return n ? spilled_v + spilled_s + scratch : -1;
 }
 
+/* How a driver ends that does not know the family. */
+static void unknown(int number)
+{
+    (void)number;
+    _exit(77);
+}
+
 /* In a process of its own: the driver reads its environment once, and may well crash. */
 static int all(const char *family, uint32_t lanes, bool print, const char *only)
 {
@@ -235,13 +262,16 @@ static int all(const char *family, uint32_t lanes, bool print, const char *only)
     int bad = 0, status;
 
     setenv("RADV_FORCE_FAMILY", family, 1);
-    if ((status = open_driver(&r)))
+    signal(SIGABRT, unknown);
+    status = open_driver(&r);
+    signal(SIGABRT, SIG_DFL);
+    if (status)
         return status;
     for (size_t i = 0; i < gpu_shader_count; i++) {
         const struct gpu_shader *s = &gpu_shaders[i];
         const char *prefix = NULL;
 
-        if (strstr(s->name, ".texel") || (only && !strstr(s->name, only)))
+        if (strstr(s->name, ".texel") || (strstr(s->name, "matmul_coop") && !r.coop) || (only && !strstr(s->name, only)))
             continue;
         for (size_t k = 0; k < sizeof(uses) / sizeof(*uses); k++) {
             const struct use *u = &uses[k];

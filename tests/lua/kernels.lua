@@ -124,12 +124,13 @@ local function found(text)
   return text
 end
 local first = found()
-local form = "^(%x+ 0) ([01]) 0 [01] [0-8]\n$" -- build, buffers, alike, portable, tiles, rows of packed dot products
+-- build, buffers, alike, portable, tiles, cooperative matrices, rows of packed dot products
+local form = "^(%x+ 0) ([01]) 0 ([01]) ([01]) ([0-8])\n$"
 t.that(first:find(form), first)
-found(first:gsub(form, "%1 %2 4 0 0\ntain: it was so before\n"))
+found(first:gsub(form, "%1 %2 4 0 0 0\ntain: it was so before\n"))
 said = recipe.sh(doctor)
 t.that(said:find "tain: it was so before\n" and said:find "wrong on this driver: conv's fast kernel\n", said)
-for _, text in ipairs { "", "1 1 1 1 1 1\n", (first:gsub(" [0-8]\n", "\n")) } do
+for _, text in ipairs { "", "1 1 1 1 1 1 1\n", (first:gsub(" [0-8]\n", "\n")) } do
   found(text)
   said = recipe.sh(doctor)
   t.that(said:find "\nkernels +the fast ones", said)
@@ -137,22 +138,39 @@ for _, text in ipairs { "", "1 1 1 1 1 1\n", (first:gsub(" [0-8]\n", "\n")) } do
 end
 -- Which way to store was the faster one is believed as well.
 for choice = 0, 1 do
-  found(first:gsub(form, "%1 " .. choice .. " 0 0 0\n"))
+  found(first:gsub(form, "%1 " .. choice .. " 0 0 0 0\n"))
   said = recipe.sh(doctor)
   t.equal(said:find("| alike stores", 1, true) ~= nil, texel and choice == 1)
 end
 t.equal(recipe.sh(("ls %s/tain"):format(cache)):gsub("[^\n]*shaders[^\n]*\n", ""), path:match "[^/]*$" .. "\n")
 
--- So is which kernel was the faster one for large products, where there are two.
+-- Cooperative matrices are asked for in vain where there are none.
+local units
+for _, case in ipairs {
+  { "", "", " | cooperative matmul" },
+  { " TAIN_FAULT=kernel:matmul_coop", fast:format("matmul_coop", driver), ": matmul_coop's fast kernel" },
+} do
+  local got
+  head, banner, got = result("TAIN_READ=buffer TAIN_MATMUL=coop" .. case[1])
+  units = units or banner:find("cooperative", 1, true) ~= nil
+  local there = head == case[2] and banner:sub(-#case[3]) == case[3]
+  t.that(there or not units and head == "" and not banner:find "cooperative", head .. banner)
+  for i = 1, #want do t.close(got[i], want[i], 1e-4) end
+end
+
+-- So is which kernel was the faster one for large products, where there are two, and for those by a matrix in 16
+-- bits, where there are three.
 os.execute("rm " .. path)
 doctor = "TAIN_READ=buffer " .. doctor
-recipe.sh(doctor)
+said = recipe.sh(doctor)
 path = recipe.sh(("ls %s/tain/kernels-*"):format(cache)):gsub("\n", "")
 first = found()
 t.that(first:find(form), first)
-for choice = 0, 1 do
-  found(first:gsub("[01]( [0-8]\n)", choice .. "%1"))
+for choice = 0, 3 do
+  found(first:gsub(form, ("%%1 %%2 0 %d %d %%5\n"):format(choice % 2, math.floor(choice / 2))))
   said = recipe.sh(doctor)
-  t.equal(said:find("| tiled matmul", 1, true) ~= nil, choice == 1)
+  t.equal(said:find("| tiled matmul", 1, true) ~= nil, choice % 2 == 1)
+  t.equal(said:find("| cooperative matmul", 1, true) ~= nil, units and choice > 1)
 end
+
 recipe.done()
