@@ -44,6 +44,8 @@ static const struct use uses[] = {
     { "matmul_tile.v1", true, 256, 8, { 128, 1, 0, 4, 1, 0, 0, 64 } },
     { "matmul_tile.v1", true, 128, 8, { 64, 0, 1, 4, 0, 1, 2, 64 } },
     { "gemv.b_int", true, 0, 5, { 2, 4, 0, 1, 0 } },
+    { "gemv_dot", true, 0, 5, { 2, 4, 0, 1, 0 } },
+    { "gemv_dot", true, 0, 5, { 8, 4, 0, 1, 0 } },
     { "gemv", true, 0, 5, { 4, 8, 0, 1, 0 } },
     { "attention_decode", true, 0, 4, { 64, 0, 4, 8 } },
     { "attention_decode", true, 0, 4, { 128, 1, 8, 4 } },
@@ -120,15 +122,20 @@ static int open_driver(struct driver *r)
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR,
         .pipelineExecutableInfo = VK_TRUE,
     };
+    VkPhysicalDeviceShaderIntegerDotProductFeaturesKHR dot = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES_KHR,
+        .pNext = &tell, .shaderIntegerDotProduct = VK_TRUE,
+    };
     VkPhysicalDeviceSubgroupSizeControlFeatures sizes = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES,
-        .pNext = &tell, .subgroupSizeControl = VK_TRUE,
+        .pNext = &dot, .subgroupSizeControl = VK_TRUE,
     };
     const char *const enable[] = { VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME,
-                                   VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME };
+                                   VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME,
+                                   VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME };
     VkDeviceCreateInfo device = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .pNext = &sizes, .queueCreateInfoCount = 1,
-        .pQueueCreateInfos = &queue, .enabledExtensionCount = 2, .ppEnabledExtensionNames = enable,
+        .pQueueCreateInfos = &queue, .enabledExtensionCount = 3, .ppEnabledExtensionNames = enable,
     };
     VkDescriptorSetLayoutBinding bindings[BINDINGS];
     VkDescriptorSetLayoutCreateInfo set = {
@@ -151,8 +158,9 @@ static int open_driver(struct driver *r)
     if (vkEnumerateDeviceExtensionProperties(physical, NULL, &extensions_n, extensions) < 0)
         return 77;
     for (uint32_t i = 0; i < extensions_n; i++)
-        found += !strcmp(extensions[i].extensionName, enable[0]) || !strcmp(extensions[i].extensionName, enable[1]);
-    if (all.properties.vendorID != 0x1002 || found != 2 || vkCreateDevice(physical, &device, NULL, &r->device))
+        for (int k = 0; k < 3; k++)
+            found += !strcmp(extensions[i].extensionName, enable[k]);
+    if (all.properties.vendorID != 0x1002 || found != 3 || vkCreateDevice(physical, &device, NULL, &r->device))
         return 77;
     for (uint32_t i = 0; i < BINDINGS; i++)
         bindings[i] = (VkDescriptorSetLayoutBinding){ i, VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 1, VK_SHADER_STAGE_COMPUTE_BIT, NULL };
