@@ -48,7 +48,7 @@ IN4(6, t); // the scales of x, [M, K / 32]
 const uint CHUNK = 16; // columns of W that a lane takes at a time
 const float UNIT = 1.0;
 #else
-const uint CHUNK = 32;
+const uint CHUNK = M > 4 ? 16 : 32; // more of many rows do not fit into a GPU's registers
 const float UNIT = 1.0 / 16.0;
 #endif
 const uint TEXELS = CHUNK >> WORD;

@@ -10,7 +10,7 @@
 /* An invocation may run 65,535 turns of a loop at most on the CPU driver. */
 enum { K_MOST = 4 * 60000 };
 
-/* Columns of the matrix that a lane takes at a time. */
+/* Columns of the matrix that a lane takes at a time, or half of them. */
 static int64_t chunk(tain_type type)
 {
     return type == TAIN_INT8 ? 16 : 32;

@@ -50,6 +50,8 @@ static const struct use uses[] = {
     { "matmul_coop", true, 256, 12, { 128, 0, 0, 8, 1, 0, 0, 128, 16, 16, 16, 2 } },
     { "matmul_coop", true, 256, 12, { 128, 0, 1, 8, 0, 0, 4, 128, 16, 16, 16, 2 } },
     { "gemv.b_int", true, 0, 5, { 2, 4, 0, 1, 0 } },
+    { "gemv_dot", true, 0, 5, { 2, 4, 0, 1, 0 } },
+    { "gemv_dot", true, 0, 5, { 8, 4, 0, 1, 0 } },
     { "gemv", true, 0, 5, { 4, 8, 0, 1, 0 } },
     { "attention_decode", true, 0, 4, { 64, 0, 4, 8 } },
     { "attention_decode", true, 0, 4, { 128, 1, 8, 4 } },
@@ -128,9 +130,13 @@ static int open_driver(struct driver *r)
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR,
         .pipelineExecutableInfo = VK_TRUE,
     };
+    VkPhysicalDeviceShaderIntegerDotProductFeaturesKHR dot = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES_KHR,
+        .pNext = &tell, .shaderIntegerDotProduct = VK_TRUE,
+    };
     VkPhysicalDeviceSubgroupSizeControlFeatures sizes = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES,
-        .pNext = &tell, .subgroupSizeControl = VK_TRUE,
+        .pNext = &dot, .subgroupSizeControl = VK_TRUE,
     };
     /* Of an extension that vulkan.h may not know yet. */
     struct { VkStructureType type; void *next; VkBool32 matrices, robust; } coop = { (VkStructureType)1000506000, &sizes, VK_TRUE, VK_FALSE };
@@ -139,10 +145,11 @@ static int open_driver(struct driver *r)
         .pNext = &coop, .vulkanMemoryModel = VK_TRUE, .shaderFloat16 = VK_TRUE,
     };
     const char *const enable[] = { VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME,
-                                   VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME, "VK_KHR_cooperative_matrix" };
+                                   VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME,
+                                   VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME, "VK_KHR_cooperative_matrix" };
     VkDeviceCreateInfo device = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .pNext = &sizes, .queueCreateInfoCount = 1,
-        .pQueueCreateInfos = &queue, .enabledExtensionCount = 2, .ppEnabledExtensionNames = enable,
+        .pQueueCreateInfos = &queue, .enabledExtensionCount = 3, .ppEnabledExtensionNames = enable,
     };
     VkDescriptorSetLayoutBinding bindings[BINDINGS];
     VkDescriptorSetLayoutCreateInfo set = {
@@ -165,14 +172,15 @@ static int open_driver(struct driver *r)
     if (vkEnumerateDeviceExtensionProperties(physical, NULL, &extensions_n, extensions) < 0)
         return 77;
     for (uint32_t i = 0; i < extensions_n; i++) {
-        found += !strcmp(extensions[i].extensionName, enable[0]) || !strcmp(extensions[i].extensionName, enable[1]);
-        r->coop |= !strcmp(extensions[i].extensionName, enable[2]);
+        for (int k = 0; k < 3; k++)
+            found += !strcmp(extensions[i].extensionName, enable[k]);
+        r->coop |= !strcmp(extensions[i].extensionName, enable[3]);
     }
     if (r->coop) {
         device.pNext = &newer;
-        device.enabledExtensionCount = 3;
+        device.enabledExtensionCount = 4;
     }
-    if (all.properties.vendorID != 0x1002 || found != 2 || vkCreateDevice(physical, &device, NULL, &r->device))
+    if (all.properties.vendorID != 0x1002 || found != 3 || vkCreateDevice(physical, &device, NULL, &r->device))
         return 77;
     for (uint32_t i = 0; i < BINDINGS; i++)
         bindings[i] = (VkDescriptorSetLayoutBinding){ i, VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 1, VK_SHADER_STAGE_COMPUTE_BIT, NULL };

@@ -178,7 +178,7 @@ static void check_product(tain_device *d, const struct product *p)
 {
     int64_t lanes = gpu_info(d->gpu)->lanes; /* of which half have something to do */
     int64_t M = p->M, N = p->N, K = p->K * (lanes > 32 ? lanes / 32 : 1), pitch = K + 4 * p->more, wide = N + p->more, count = M * wide + MARGIN;
-    int64_t first = p->rows ? 8 : 0, all_rows = N + (p->rows ? 13 : 0), chunk = p->type == TAIN_INT8 ? 16 : 32;
+    int64_t first = p->rows ? 8 : 0, all_rows = N + (p->rows ? 13 : 0), chunk = 16;
     float *x = numbers(M * pitch + 4, -2, 2), *w = numbers(all_rows * K, -1, 1), *bias = numbers(N, -1, 1);
     float *other = numbers(count, -1, 1), *before = numbers(count, -1, 1), *got = malloc((size_t)count * sizeof(float));
     tain_tensor *all, *from, *matrix, *part, *biases = vector(d, N, bias), *others = vector(d, count, other), *y, *q;
