@@ -51,7 +51,7 @@ static void bind_blocks(const struct gemm *g, int64_t k, struct gpu_bind *number
 /* ---- Very few rows ---- */
 
 /* With more rows than these, what is read of a matrix serves enough of them in the kernel for many; and
- * of blocks a lane holds so much that more rows would not fit into a GPU's registers. */
+ * of blocks a lane holds so much that more rows would not fit into a GPU's registers; on CPUs they are memory anyway. */
 enum { GEMV_MOST = 4, GEMV_MOST_BLOCKS = 2 };
 
 /* Columns of the matrix that gemv.comp takes at a time. */
@@ -63,9 +63,10 @@ static int64_t chunk(tain_type type)
 static bool few_rows(const struct gemm *g)
 {
     tain_type type = g->b->type;
-    int64_t lanes = gpu_info(g->c->device->gpu)->lanes, wide = g->K / chunk(type);
+    const struct gpu_info *info = gpu_info(g->c->device->gpu);
+    int64_t lanes = info->lanes, wide = g->K / chunk(type);
 
-    if (g->M > (type_blocks(type) ? GEMV_MOST_BLOCKS : GEMV_MOST) || g->batch > 1 || g->ta || !g->tb)
+    if (g->M > (type_blocks(type) && !info->texel ? GEMV_MOST_BLOCKS : GEMV_MOST) || g->batch > 1 || g->ta || !g->tb)
         return false;
     if (g->K % chunk(type) || (g->a->offset | g->a_pitch) % 4)
         return false;
