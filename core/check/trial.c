@@ -108,12 +108,15 @@ static bool may_dot(const tain_device *d)
     return gpu_info(d->gpu)->dot && !(d->portable & (KERNEL_MATMUL | KERNEL_DOT));
 }
 
-/* Cooperative matrices are for the same, where the device has them. */
+/* Cooperative matrices are for the same, where the device has them. A CPU driver only plays them, and takes a minute to
+ * compile, so it must be asked. */
 static bool may_cooperate(const tain_device *d)
 {
     const struct gpu_info *i = gpu_info(d->gpu);
+    const char *asked = getenv("TAIN_MATMUL");
 
-    return i->coop[0] && !i->texel && !(d->portable & (KERNEL_MATMUL | KERNEL_MATMUL_COOP));
+    return i->coop[0] && !i->texel && !(d->portable & (KERNEL_MATMUL | KERNEL_MATMUL_COOP)) &&
+           (strcmp(i->kind, "cpu") || (asked && !strcmp(asked, "coop")));
 }
 
 static struct check_op op_of(const struct trial *t)
@@ -189,8 +192,9 @@ static bool memory_path(const tain_device *d, char *path, size_t room)
     uint64_t h = mix(mix(mix(14695981039346656037u, i->name), i->driver), i->uuid);
 
     return gpu_cache() && !base_fault_kernel(NULL) &&
-           snprintf(path, room, "%s/kernels-%016llx-%u%s%s", gpu_cache(), (unsigned long long)h, i->lanes,
-                    !i->texel ? "" : getenv("TAIN_READ") ? "-asked" : "-texel", i->dot ? "-dot" : "") < (int)room;
+           snprintf(path, room, "%s/kernels-%016llx-%u%s%s%s", gpu_cache(), (unsigned long long)h, i->lanes,
+                    !i->texel ? "" : getenv("TAIN_READ") ? "-asked" : "-texel", i->dot ? "-dot" : "",
+                    may_cooperate(d) ? "-coop" : "") < (int)room;
 }
 
 /* True if this build tried them already. The sentences are left in *said. */
