@@ -73,6 +73,6 @@ t.equal(out(), "{0x7230203,0x0,0xa,}\n")
 -- The build says so, and ends.
 os.execute(("cp -r Makefile .ci lua include %s"):format(folder))
 os.execute(("echo >> %s/shaders/lib/io.glsl"):format(folder))
-said, code = sh(("cd %s && make -j1 build/spv/matmul_coop.v4.b_f16.inc"):format(folder))
+said, code = sh(("cd %s && MAKEFLAGS= make -j1 B=build build/spv/matmul_coop.v4.b_f16.inc"):format(folder))
 t.that(code ~= 0 and said:find((sentence:gsub(folder:gsub("%p", "%%%0") .. "/", "")), 1, true), said)
 os.execute("rm -rf " .. folder)
