@@ -45,10 +45,40 @@ static int run(const struct race *race, struct gemm *g, int size, bool second, i
     return status;
 }
 
+/* Both forms in turn, each `runs` times a round, 0: not at all. */
+static int rounds(int (*turn)(const void *of, bool second, int runs, double *seconds), const void *of, const int runs[2],
+                  double best[2])
+{
+    double begun = base_seconds(), seconds;
+    int status = 0;
+
+    for (int k = 0; k < 2 * ROUNDS && !status && (k < 2 || base_seconds() - begun < LIMIT); k++) {
+        int i = k % 2;
+        if (!runs[i])
+            continue;
+        status = turn(of, i, runs[i], &seconds);
+        if (k < 2 || seconds < best[i])
+            best[i] = seconds;
+    }
+    return status;
+}
+
+struct large {
+    const struct race *race;
+    struct gemm *g;
+};
+
+static int run_large(const void *of, bool second, int runs, double *seconds)
+{
+    const struct large *l = of;
+
+    return run(l->race, l->g, LARGE, second, runs, seconds);
+}
+
 static int race(const struct race *race, struct gemm *g, double best[2])
 {
-    double seconds, begun;
-    int status = 0, runs[2];
+    double seconds;
+    int status = 0, runs[2] = { 0 };
 
     for (int i = 0; i < 2 && !status; i++) {
         status = run(race, g, SMALL, i, 1, &seconds); /* compiles */
@@ -62,16 +92,7 @@ static int race(const struct race *race, struct gemm *g, double best[2])
         if (runs[i])
             status = run(race, g, LARGE, i, 1, &seconds);
     }
-    begun = base_seconds();
-    for (int k = 0; k < 2 * ROUNDS && !status && (k < 2 || base_seconds() - begun < LIMIT); k++) {
-        int i = k % 2;
-        if (!runs[i])
-            continue;
-        status = run(race, g, LARGE, i, runs[i], &seconds);
-        if (k < 2 || seconds < best[i])
-            best[i] = seconds;
-    }
-    return status;
+    return status ? status : rounds(run_large, &(struct large){ race, g }, runs, best);
 }
 
 static int second_wins(tain_device *d, const struct race *r, bool *wins)
@@ -130,17 +151,23 @@ int race_alike(tain_device *d, bool *wins)
 /* A matrix larger than most caches, and the word that it is made of: as scales, which are f16, 0.11 and 0.095. */
 enum { COLUMNS = 8192, ACROSS = 4096, WORD = 0x2e172f3c };
 
+struct few {
+    struct gemm *g;
+    tain_tensor *w[2];
+};
+
 /* The time of one product with both matrices. */
-static int run_few(struct gemm *g, tain_tensor *const w[2], bool dot, int runs, double *seconds)
+static int run_few(const void *of, bool dot, int runs, double *seconds)
 {
-    tain_device *d = g->c->device;
+    const struct few *f = of;
+    tain_device *d = f->g->c->device;
     double start = base_seconds();
     int status = 0;
 
-    d->dot = dot ? g->M : 0;
+    d->dot = dot ? f->g->M : 0;
     for (int i = 0; i < 2 * runs && !status; i++) {
-        g->b = w[i % 2];
-        status = gemm(g);
+        f->g->b = f->w[i % 2];
+        status = gemm(f->g);
     }
     if (!status)
         status = gpu_wait(d->gpu);
@@ -148,21 +175,17 @@ static int run_few(struct gemm *g, tain_tensor *const w[2], bool dot, int runs, 
     return status;
 }
 
-static int race_few(struct gemm *g, tain_tensor *const w[2], bool *wins)
+static int race_few(const struct few *f, bool *wins)
 {
-    double best[2] = { 0 }, seconds, begun;
-    int status = 0, runs;
+    double best[2] = { 0 }, seconds;
+    int status = 0, runs[2];
 
     for (int i = 0; i < 2 && !status; i++)
-        if (!(status = run_few(g, w, i, 1, &seconds))) /* compiles */
-            status = run_few(g, w, i, 1, &best[i]);
-    runs = best[0] > FAST || best[1] > FAST ? 1 : RUNS;
-    begun = base_seconds();
-    for (int k = 0; k < 2 * ROUNDS && !status && (k < 2 || base_seconds() - begun < LIMIT); k++) {
-        status = run_few(g, w, k % 2, runs, &seconds);
-        if (k < 2 || seconds < best[k % 2])
-            best[k % 2] = seconds;
-    }
+        if (!(status = run_few(f, i, 1, &seconds))) /* compiles */
+            status = run_few(f, i, 1, &best[i]);
+    runs[0] = runs[1] = best[0] > FAST || best[1] > FAST ? 1 : RUNS;
+    if (!status)
+        status = rounds(run_few, f, runs, best);
     *wins = best[1] < best[0];
     return status;
 }
@@ -188,7 +211,7 @@ int race_dot(tain_device *d, int64_t *rows)
         status = gpu_fill(d->gpu, &w[i]->storage->range, 0, w[i]->storage->range.bytes, WORD);
     for (size_t i = 0; i < COUNT_OF(sizes) && !status && wins; i++) {
         g.M = sizes[i];
-        status = race_few(&g, w, &wins);
+        status = race_few(&(struct few){ &g, { w[0], w[1] } }, &wins);
         if (!status && wins)
             *rows = g.M;
     }

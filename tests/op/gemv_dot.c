@@ -1,7 +1,6 @@
 /* A few rows times matrices in blocks by packed dot products: the rounding of the rows by itself, the product against
  * double precision of what was rounded, and how far it is from the product that is not rounded. */
-#include "check.h"
-#include "op/matmul.h"
+#include "check_gemm.h"
 
 enum { GUARD = 12345, MARGIN = 64, RUN = BLOCK_NUMBERS, MOST = GEMV_DOT_MOST };
 
@@ -16,16 +15,6 @@ static float uniform(float low, float high)
 static int64_t below(int64_t n)
 {
     return (int64_t)uniform(0, (float)n) % n;
-}
-
-static double activated(double v, enum gemm_activation activation)
-{
-    switch (activation) {
-    case GEMM_SILU: return v / (1 + exp(-v));
-    case GEMM_GELU: return 0.5 * v * (1 + erf(v * M_SQRT1_2));
-    case GEMM_GELU_TANH: return 0.5 * v * (1 + tanh(0.7978845608028654 * (v + 0.044715 * v * v * v)));
-    default: return v;
-    }
 }
 
 static tain_tensor *vector(tain_device *d, int64_t count, const float *f)

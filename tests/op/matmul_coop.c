@@ -1,7 +1,6 @@
 /* The kernel for products by a matrix in 16 bits where a GPU has cooperative matrices, on awkward small ones: against
  * a loop in double precision. Skipped where the device has none. -v prints the errors. */
-#include "check.h"
-#include "op/matmul.h"
+#include "check_gemm.h"
 
 #include <math.h>
 
@@ -46,43 +45,6 @@ static const struct product products[] = {
     { 70, 68, 72, 1, false, true, TAIN_BF16, false, 0, GEMM_NONE, 0, 1e20f, 40 },
 };
 
-static double activated(double v, enum gemm_activation activation)
-{
-    switch (activation) {
-    case GEMM_SILU: return v / (1 + exp(-v));
-    case GEMM_GELU: return 0.5 * v * (1 + erf(v * M_SQRT1_2));
-    case GEMM_GELU_TANH: return 0.5 * v * (1 + tanh(0.7978845608028654 * (v + 0.044715 * v * v * v)));
-    default: return v;
-    }
-}
-
-static float number(void)
-{
-    static uint64_t state = 1;
-
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (float)(state >> 40) * 0x1p-23f - 1;
-}
-
-/* Writes f as t, a new tensor, and f becomes what is stored. */
-static tain_tensor *stored(tain_device *d, tain_type type, int64_t count, float *f)
-{
-    tain_tensor *t = tain_tensor_create(d, type, 1, &count);
-
-    CHECK(t);
-    CHECK_INT(tain_tensor_write(t, f, count), 0);
-    CHECK_INT(tain_tensor_read(t, f, count), 0);
-    return t;
-}
-
-static tain_tensor *matrix(tain_device *d, tain_type type, int64_t count, float **keep)
-{
-    CHECK(*keep = malloc((size_t)count * sizeof(float)));
-    for (int64_t i = 0; i < count; i++)
-        (*keep)[i] = number();
-    return stored(d, type, count, *keep);
-}
-
 static tain_tensor *left(tain_device *d, const struct product *p, int64_t pitch, int64_t count, float **keep)
 {
     CHECK(*keep = malloc((size_t)count * sizeof(float)));
@@ -101,19 +63,6 @@ static const double most = 0x1p-10 + 0x1p-18, lost = 0x1p-28, tiny = 0x1p-14;
 static int64_t fours(int64_t n)
 {
     return (n + 3) / 4 * 4;
-}
-
-/* What g gives, from `before`; `count` numbers of c. */
-static float *made(struct gemm *g, enum tiles coop, const float *before, int64_t count)
-{
-    float *got = malloc((size_t)count * sizeof(float));
-
-    CHECK(got);
-    CHECK_INT(tain_tensor_write(g->c, before, count), 0);
-    g->c->device->coop = coop;
-    CHECK_INT(gemm(g), 0);
-    CHECK_INT(tain_tensor_read(g->c, got, count), 0);
-    return got;
 }
 
 /* The greatest error, as a share of what is allowed. */
@@ -141,8 +90,8 @@ static double check(tain_device *d, const struct product *p)
     g.add = p->add == 2 ? g.c : p->add ? others : NULL;
     for (int i = 1; i <= MARGIN; i++)
         before[count - i] = GUARD;
-    got = made(&g, TILES_ALL, before, count);
-    plain = made(&g, TILES_NEVER, before, count);
+    got = made(&g, &d->coop, TILES_ALL, before, count);
+    plain = made(&g, &d->coop, TILES_NEVER, before, count);
     CHECK(memcmp(got, plain, (size_t)count * sizeof(float))); /* nobody else rounds to f16 */
     for (int64_t i = 0; i < count; i++) {
         int64_t z = i / c_batch, m = i % c_batch / c_pitch, n = i % c_pitch;

@@ -1,7 +1,6 @@
 /* The kernel that GPUs have for large products, here on awkward small ones: against a loop, and bit by bit against
  * the other kernel, which adds in the same order. */
-#include "check.h"
-#include "op/matmul.h"
+#include "check_gemm.h"
 
 #include <math.h>
 
@@ -53,47 +52,6 @@ static const struct product products[] = {
     { 130, 136, 20, 1, false, true, TAIN_BF16, false, 0, GEMM_GATE, 0 },
 };
 
-static double activated(double v, enum gemm_activation activation)
-{
-    switch (activation) {
-    case GEMM_SILU: return v / (1 + exp(-v));
-    case GEMM_GELU: return 0.5 * v * (1 + erf(v * M_SQRT1_2));
-    case GEMM_GELU_TANH: return 0.5 * v * (1 + tanh(0.7978845608028654 * (v + 0.044715 * v * v * v)));
-    default: return v;
-    }
-}
-
-/* Random numbers, as they are stored, in *keep. */
-static tain_tensor *matrix(tain_device *d, tain_type type, int64_t count, float **keep)
-{
-    static uint64_t state = 1;
-    tain_tensor *t = tain_tensor_create(d, type, 1, &count);
-    float *f = malloc((size_t)count * sizeof(float));
-
-    CHECK(t && f);
-    for (int64_t i = 0; i < count; i++) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
-        f[i] = (float)(state >> 40) * 0x1p-23f - 1;
-    }
-    CHECK_INT(tain_tensor_write(t, f, count), 0);
-    CHECK_INT(tain_tensor_read(t, f, count), 0);
-    *keep = f;
-    return t;
-}
-
-/* What g gives, from `before`; `count` numbers of c. */
-static float *made(struct gemm *g, enum tiles tiles, const float *before, int64_t count)
-{
-    float *got = malloc((size_t)count * sizeof(float));
-
-    CHECK(got);
-    CHECK_INT(tain_tensor_write(g->c, before, count), 0);
-    g->c->device->tiles = tiles;
-    CHECK_INT(gemm(g), 0);
-    CHECK_INT(tain_tensor_read(g->c, got, count), 0);
-    return got;
-}
-
 static void check(tain_device *d, const struct product *p)
 {
     enum { MARGIN = 64 };
@@ -114,8 +72,8 @@ static void check(tain_device *d, const struct product *p)
     g.add = p->add == 2 ? g.c : p->add ? others : NULL;
     for (int i = 1; i <= MARGIN; i++)
         before[count - i] = GUARD;
-    got = made(&g, TILES_ALL, before, count);
-    plain = made(&g, TILES_NEVER, before, count);
+    got = made(&g, &d->tiles, TILES_ALL, before, count);
+    plain = made(&g, &d->tiles, TILES_NEVER, before, count);
     for (int64_t i = 0; i < count; i++) {
         int64_t z = i / c_batch, m = i % c_batch / c_pitch, n = i % c_pitch;
         double sum[2] = { 0 }, want;
