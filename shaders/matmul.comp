@@ -3,8 +3,8 @@
 // lies in rows as C does: the residual of a layer, or C itself where a product is added to what is there.
 // Every number of D is read by the invocation that writes its place in C, before it does.
 //
-// NORMED multiplies the RMS norm of A's rows: what is read of A is multiplied by the norm's weight and its squares
-// are added up; the sums of a row are divided by the root of their mean at the end. Every tile of columns does so
+// NORMED multiplies the RMS norm of A's rows: what is read of B is multiplied by the norm's weight, and the squares of
+// A are added up; the sums of a row are divided by the root of their mean at the end. Every tile of columns does so
 // again, which costs less than a pass of its own over A where columns are few. A is stored as it is.
 //
 // GATED is for the first half of an MLP, silu(gate) * up, where nothing else needs the two: of a lane's four
@@ -150,10 +150,10 @@ void main()
 #ifdef V4
             if (NORMED) {
                 vec4 weight = GET4(bias, (p.bias_at + k) >> 2);
-                [[unroll]] for (uint i = 0; i < NA; i++) {
+                [[unroll]] for (uint i = 0; i < NA; i++)
                     squares[i] += dot(a[i], a[i]);
-                    a[i] *= weight;
-                }
+                [[unroll]] for (uint e = 0; e < 4; e++)
+                    bk[e] *= weight[e];
             }
 #endif
             // Row outermost: one accumulator stays in a register while the four texels of B are used.
