@@ -71,7 +71,7 @@ TESTS    := $(patsubst %.c,$B/%,$(filter tests/$T.c,$(wildcard tests/*/*.c)))
 
 all: $B/tain
 
-# -E: recipes call the core through LuaJIT's FFI, which looks the symbols up at run time.
+# -E: recipes call the core through LuaJIT's FFI, and the CPU driver core/lavapipe; both look the symbols up at run time.
 $B/tain: $(OBJECTS) $B/modules.o $(EXTRA)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ -Wl,-E $(LIBS)
 
@@ -81,6 +81,11 @@ $B/libtain.a: $(LIBRARY)
 $B/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(FLAGS) -c -o $@ $<
+
+# A change of the passes shall not find kernels that the driver keeps from before it.
+PASSES   := $(wildcard core/lavapipe/*.[ch])
+$B/core/lavapipe/llvm.o: FLAGS += -DPASSES='"$(firstword $(shell cat $(PASSES) | cksum))"'
+$B/core/lavapipe/llvm.o: $(PASSES)
 
 # ---- made: what Lua knows of the header, Lua inside the program, shaders (see lua/gen) ----
 
@@ -122,7 +127,7 @@ carried: $(CARRIED)
 
 $B/tests/%: tests/%.c $(EXTRA) $B/libtain.a
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(FLAGS) -o $@ $(filter %.c %.o %.a,$^) $(LIBS)
+	$(Q)$(CC) $(CFLAGS) $(FLAGS) -o $@ $(filter %.c %.o %.a,$^) -Wl,-E $(LIBS)
 
 demo: $B/tain
 	@$B/tain recipes/demo.lua

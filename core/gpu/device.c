@@ -6,6 +6,7 @@
  * vectors. A variable that the user has set is never changed.
  */
 #include "gpu/vk.h"
+#include "lavapipe/lavapipe.h"
 
 #include <ctype.h>
 #include <pthread.h>
@@ -123,10 +124,10 @@ static void set_environment(void)
     done = true;
     if (!getenv("LP_NATIVE_VECTOR_WIDTH") && wide_vectors_pay())
         setenv("LP_NATIVE_VECTOR_WIDTH", "512", 0);
-    /* Mesa's cache of compiled shaders does not tell the vector widths apart; a folder for each. */
+    /* Mesa's cache of compiled shaders does not tell the vector widths apart, nor our passes; a folder for each. */
     if (cache && !getenv("MESA_SHADER_CACHE_DIR")) {
         width = getenv("LP_NATIVE_VECTOR_WIDTH");
-        snprintf(path, sizeof(path), "%s/shaders-%.16s", cache, width ? width : "default");
+        snprintf(path, sizeof(path), "%s/shaders-%.16s%s", cache, width ? width : "default", lavapipe_key());
         mkdir(path, 0700);
         setenv("MESA_SHADER_CACHE_DIR", path, 0);
     }
@@ -384,6 +385,8 @@ static int open_device(struct gpu *g, VkPhysicalDevice physical)
     describe(physical, &g->info);
     if ((status = lower(&g->info)))
         return status;
+    if (!strcmp(g->info.kind, "cpu"))
+        g->info.passes = lavapipe_begin(g->info.driver);
     if (g->info.api[0] == 1 && g->info.api[1] < 2)
         return fail(TAIN_EUNSUPPORTED, "device: %s offers Vulkan 1.%u; tain needs 1.2", g->info.name, g->info.api[1]);
     vkGetPhysicalDeviceMemoryProperties(physical, &g->memory);

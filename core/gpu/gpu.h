@@ -24,6 +24,7 @@ struct gpu_info {
     uint32_t lanes;        /* subgroup size that tiled kernels are made for */
     bool texel;            /* inputs are read through texel buffers: fast on the CPU driver */
     bool alike;            /* and stores are fast to addresses that all lanes share (shaders/lib/each.glsl) */
+    bool passes;           /* kernels go through core/lavapipe */
     bool dot;              /* packed dot products of 8 bits: worth trying, or asked for by TAIN_DOT */
     bool unified;          /* device memory is host memory */
     uint64_t memory;       /* bytes of device memory, as the driver tells */

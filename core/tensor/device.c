@@ -60,9 +60,9 @@ const char *tain_device_banner(tain_device *device)
 
     REQUIRE_OR_NULL(device, "banner: device is missing");
     i = gpu_info(device->gpu);
-    snprintf(text, sizeof(text), "%s | %s | %s | Vulkan %u.%u | %u lanes | %s reads%s | %u KiB shared%s%s%s%s%s", i->name, i->kind,
+    snprintf(text, sizeof(text), "%s | %s | %s | Vulkan %u.%u | %u lanes | %s reads%s%s | %u KiB shared%s%s%s%s%s", i->name, i->kind,
              i->driver, i->api[0], i->api[1], i->lanes, i->texel ? "texel" : "buffer",
-             i->alike ? " | alike stores" : "", i->shared >> 10,
+             i->alike ? " | alike stores" : "", i->passes ? " | own passes" : "", i->shared >> 10,
              device->tiles ? " | tiled matmul" : "", device->coop ? " | cooperative matmul" : "",
              device->dot ? " | int8 activations" : "",
              *device->wrong ? " | wrong here and not used: " : "", device->wrong);

@@ -21,7 +21,7 @@ end
 
 -- Layers: base, gpu, tensor, op, model, train, check, host; io needs base and tensor only.
 local above = {
-  base = "base", gpu = "base gpu", tensor = "base gpu tensor", io = "base tensor io",
+  base = "base", lavapipe = "base lavapipe", gpu = "base lavapipe gpu", tensor = "base gpu tensor", io = "base tensor io",
   op = "base gpu tensor op", model = "base gpu tensor op io model",
   train = "base gpu tensor op io model train", host = "base host",
   check = "base gpu tensor op io model train check",

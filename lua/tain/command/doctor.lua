@@ -95,7 +95,7 @@ end
 local function environment()
   local set = {}
   for _, name in ipairs { "TAIN_DEVICE", "TAIN_LUA", "TAIN_PICTURES", "TAIN_UNPOOLED", "TAIN_PROFILE", "TAIN_LIMITS",
-    "TAIN_READ", "TAIN_MATMUL", "TAIN_DOT", "TAIN_FAULT",
+    "TAIN_READ", "TAIN_MATMUL", "TAIN_DOT", "TAIN_PASSES", "TAIN_FAULT",
     "VK_ICD_FILENAMES", "VK_DRIVER_FILES", "VK_INSTANCE_LAYERS", "LP_NUM_THREADS", "LP_NATIVE_VECTOR_WIDTH",
     "MESA_VK_DEVICE_SELECT" } do
     if os.getenv(name) then set[#set + 1] = name .. "=" .. os.getenv(name) end

@@ -1,0 +1,420 @@
+/* scatters.c - lanes that write side by side.
+ *
+ * Mesa writes to a buffer in a loop over lanes: whether this one is active, where it writes, whether that is within the
+ * buffer, each of its numbers in turn. Mostly all of them are, and what they write lies in a row. That is asked once, before
+ * the loop, and if it is so all is written at once:
+ *
+ *     for each lane                                     if all lanes are active, are in range, and lie in a row
+ *         if it is active                                   buffer[index of lane 0] = all numbers in turn
+ *             if its index is in range            ->    else
+ *                 buffer[index] = its number                the loop, as it was
+ *             the same for the next number
+ *
+ * The tests are asked in the loop's order: what is read behind one of them is read only if all lanes have passed it.
+ */
+#include "lavapipe/llvm.h"
+
+enum { MOST_BLOCKS = 16, MOST_STORES = 4, MOST_CLONES = 64, MOST_TESTS = 8, MOST_OPERANDS = 8, DEPTH = 12,
+       MOST_STEPS = MOST_TESTS + MOST_STORES + 1 };
+
+struct scatter {
+    const struct llvm *l;
+    LLVMBuilderRef b;
+    LLVMContextRef context;
+    LLVMBasicBlockRef before, head, latch, exit;
+    LLVMBasicBlockRef path[MOST_BLOCKS]; /* from the head to the latch, with all that is done for a lane */
+    LLVMValueRef lane;                   /* the phi that counts */
+    LLVMValueRef tests[MOST_TESTS];      /* what must hold for a lane to go that way */
+    bool wanted[MOST_TESTS];             /* or must not */
+    LLVMValueRef stores[MOST_STORES];
+    LLVMValueRef original[MOST_CLONES], clone[MOST_CLONES];
+    LLVMBasicBlockRef step[MOST_STEPS];  /* of what comes before the loop; the first is the end of `before` */
+    LLVMValueRef passed[MOST_STEPS];     /* which lanes may take the next step; NULL: nothing is asked yet */
+    unsigned lanes, blocks, n_tests, n_stores, clones, steps;
+};
+
+static bool inside(const struct scatter *s, LLVMValueRef v)
+{
+    if (s->l->IsAInstruction(v))
+        for (unsigned i = 0; i < s->blocks; i++)
+            if (s->path[i] == s->l->GetInstructionParent(v))
+                return true;
+    return false;
+}
+
+/* ---- The loop's form ---- */
+
+static LLVMBasicBlockRef next_block(const struct llvm *l, LLVMBasicBlockRef block, unsigned i)
+{
+    LLVMValueRef end = l->GetBasicBlockTerminator(block);
+
+    return end && llvm_is(l, end, LLVMBr) && i < l->GetNumSuccessors(end) ? l->GetSuccessor(end, i) : NULL;
+}
+
+/* Whether `to` is met from `from` on by what follows if every test is passed or not, without going round. */
+static bool reaches(const struct scatter *s, LLVMBasicBlockRef from, LLVMBasicBlockRef to, int depth)
+{
+    if (from == to)
+        return true;
+    if (!from || !depth || from == s->head || from == s->exit)
+        return false;
+    return reaches(s, next_block(s->l, from, 0), to, depth - 1) || reaches(s, next_block(s->l, from, 1), to, depth - 1);
+}
+
+/* lane = phi(0, lane + 1); ... lane + 1 > lanes - 1: leave. */
+static bool is_loop(struct scatter *s, LLVMBasicBlockRef head)
+{
+    const struct llvm *l = s->l;
+    LLVMValueRef end, more, next;
+    unsigned first;
+
+    s->head = head;
+    s->lane = l->GetFirstInstruction(head);
+    if (!llvm_is(l, s->lane, LLVMPHI) || l->CountIncoming(s->lane) != 2 || llvm_is(l, l->GetNextInstruction(s->lane), LLVMPHI))
+        return false;
+    first = l->IsConstant(l->GetIncomingValue(s->lane, 0)) ? 0 : 1;
+    next = l->GetIncomingValue(s->lane, 1 - first);
+    s->before = l->GetIncomingBlock(s->lane, first);
+    s->latch = l->GetIncomingBlock(s->lane, 1 - first);
+    end = l->GetBasicBlockTerminator(s->latch);
+    if (!l->IsNull(l->GetIncomingValue(s->lane, first)) || !llvm_is(l, end, LLVMBr) || l->GetNumSuccessors(end) != 2 ||
+        l->GetSuccessor(end, 1) != head || next_block(l, s->before, 0) != head || next_block(l, s->before, 1))
+        return false;
+    s->exit = l->GetSuccessor(end, 0);
+    more = l->GetCondition(end);
+    if (s->exit == head || llvm_is(l, l->GetFirstInstruction(s->exit), LLVMPHI) || !llvm_is(l, more, LLVMICmp) ||
+        !llvm_is(l, next, LLVMAdd) || l->GetOperand(next, 0) != s->lane || !l->IsAConstantInt(l->GetOperand(next, 1)) ||
+        l->ConstIntGetZExtValue(l->GetOperand(next, 1)) != 1 || l->GetOperand(more, 0) != next ||
+        !l->IsAConstantInt(l->GetOperand(more, 1)))
+        return false;
+    s->lanes = (unsigned)l->ConstIntGetZExtValue(l->GetOperand(more, 1)) + (l->GetICmpPredicate(more) == LLVMIntUGT);
+    return (l->GetICmpPredicate(more) == LLVMIntUGT || l->GetICmpPredicate(more) == LLVMIntEQ) &&
+           (s->lanes == 4 || s->lanes == 8 || s->lanes == 16);
+}
+
+/* Goes through the loop by way of whatever a test guards. */
+static bool walk(struct scatter *s)
+{
+    const struct llvm *l = s->l;
+
+    s->blocks = s->n_tests = s->n_stores = 0;
+    for (LLVMBasicBlockRef block = s->head;;) {
+        LLVMBasicBlockRef one = next_block(l, block, 0), other = next_block(l, block, 1);
+        if (s->blocks == MOST_BLOCKS || !one)
+            return false;
+        s->path[s->blocks++] = block;
+        for (LLVMValueRef v = l->GetFirstInstruction(block); v; v = l->GetNextInstruction(v))
+            switch (l->GetInstructionOpcode(v)) {
+            case LLVMStore:
+                if (s->n_stores == MOST_STORES || l->GetVolatile(v) || l->GetOrdering(v))
+                    return false;
+                s->stores[s->n_stores++] = v;
+                break;
+            case LLVMPHI:
+                if (v != s->lane)
+                    return false;
+                break;
+            case LLVMLoad:
+                if (l->GetVolatile(v) || l->GetOrdering(v))
+                    return false;
+                break;
+            case LLVMBr: case LLVMGetElementPtr: case LLVMBitCast: case LLVMZExt: case LLVMSExt: case LLVMTrunc:
+            case LLVMAdd: case LLVMSub: case LLVMMul: case LLVMShl: case LLVMLShr: case LLVMAShr: case LLVMAnd: case LLVMOr:
+            case LLVMXor: case LLVMICmp: case LLVMExtractElement: case LLVMIntToPtr: case LLVMPtrToInt:
+                break;
+            default:
+                return false;
+            }
+        if (block == s->latch)
+            break;
+        if (other) {
+            bool yes = reaches(s, one, other, MOST_BLOCKS), no = reaches(s, other, one, MOST_BLOCKS);
+            if (yes == no || s->n_tests == MOST_TESTS)
+                return false;
+            s->tests[s->n_tests] = l->GetCondition(l->GetBasicBlockTerminator(block));
+            s->wanted[s->n_tests++] = yes;
+            block = yes ? one : other;
+        } else {
+            block = one;
+        }
+    }
+    return s->n_stores == 1 || s->n_stores == 2 || s->n_stores == 4;
+}
+
+/* Whether nothing that the loop computes is used behind it, and no block but these is in it. */
+static bool is_closed(const struct scatter *s)
+{
+    const struct llvm *l = s->l;
+
+    for (unsigned i = 0; i < s->blocks; i++) {
+        for (unsigned k = 0; k < 2; k++) {
+            LLVMBasicBlockRef to = next_block(l, s->path[i], k);
+            bool known = !to || (to == s->exit && s->path[i] == s->latch);
+            for (unsigned n = 0; n < s->blocks; n++)
+                known |= to == s->path[n];
+            if (!known)
+                return false;
+        }
+        for (LLVMValueRef v = l->GetFirstInstruction(s->path[i]); v; v = l->GetNextInstruction(v))
+            for (LLVMUseRef use = l->GetFirstUse(v); use; use = l->GetNextUse(use))
+                if (!inside(s, l->GetUser(use)))
+                    return false;
+    }
+    return true;
+}
+
+/* ---- What one lane computes, for all of them, before the loop ---- */
+
+static bool depends(const struct scatter *s, LLVMValueRef v, int depth)
+{
+    if (v == s->lane || !depth)
+        return true;
+    if (!inside(s, v))
+        return false;
+    for (int i = 0, n = s->l->GetNumOperands(v); i < n; i++)
+        if (depends(s, s->l->GetOperand(v, (unsigned)i), depth - 1))
+            return true;
+    return false;
+}
+
+/* Whether v is made of what the loop reads; fresh: and has not been read before it yet. */
+static bool reads(const struct scatter *s, LLVMValueRef v, bool fresh, int depth)
+{
+    if (!inside(s, v) || v == s->lane)
+        return false;
+    for (unsigned i = 0; fresh && i < s->clones; i++)
+        if (s->original[i] == v)
+            return false;
+    if (!depth || llvm_is(s->l, v, LLVMLoad))
+        return true;
+    for (int i = 0, n = s->l->GetNumOperands(v); i < n; i++)
+        if (reads(s, s->l->GetOperand(v, (unsigned)i), fresh, depth - 1))
+            return true;
+    return false;
+}
+
+/* Lanes that have not passed what was asked so far may have no number to ask: it is not looked at. */
+static void ask(struct scatter *s, LLVMValueRef test)
+{
+    LLVMValueRef *passed = &s->passed[s->steps];
+
+    *passed = *passed ? s->l->BuildSelect(s->b, *passed, test, s->l->ConstNull(s->l->TypeOf(test)), "") : test;
+}
+
+/* What v reads may be there only if all lanes have passed what was asked so far. */
+static void step_to(struct scatter *s, LLVMValueRef v)
+{
+    if (!s->passed[s->steps] || !reads(s, v, true, DEPTH))
+        return;
+    s->step[++s->steps] = s->l->InsertBasicBlockInContext(s->context, s->head, "step");
+    s->passed[s->steps] = NULL;
+    s->l->PositionBuilderAtEnd(s->b, s->step[s->steps]);
+}
+
+/* A number that is the same for every lane; what it reads is of the buffer's description, which no lane changes. */
+static LLVMValueRef once(struct scatter *s, LLVMValueRef v)
+{
+    const struct llvm *l = s->l;
+    LLVMValueRef x, own[MOST_OPERANDS];
+    int n;
+
+    if (!inside(s, v))
+        return v;
+    for (unsigned i = 0; i < s->clones; i++)
+        if (s->original[i] == v)
+            return s->clone[i];
+    n = l->GetNumOperands(v);
+    if (s->clones == MOST_CLONES || n > MOST_OPERANDS)
+        return NULL;
+    for (int i = 0; i < n; i++)
+        if (!(own[i] = once(s, l->GetOperand(v, (unsigned)i))))
+            return NULL;
+    x = l->InstructionClone(v);
+    l->InsertIntoBuilder(s->b, x);
+    for (int i = 0; i < n; i++)
+        l->SetOperand(x, (unsigned)i, own[i]);
+    s->original[s->clones] = v;
+    return s->clone[s->clones++] = x;
+}
+
+/* A vector with what each lane computes; NULL if there is none. */
+static LLVMValueRef each(struct scatter *s, LLVMValueRef v, int depth)
+{
+    const struct llvm *l = s->l;
+    LLVMValueRef x, y;
+    int opcode;
+
+    if (!depends(s, v, DEPTH))
+        return (x = once(s, v)) ? llvm_splat(l, s->b, x, s->lanes) : NULL;
+    if (v == s->lane || !depth)
+        return NULL;
+    opcode = l->GetInstructionOpcode(v);
+    switch (opcode) {
+    case LLVMExtractElement:
+        x = l->GetOperand(v, 0);
+        if (l->GetOperand(v, 1) != s->lane || depends(s, x, DEPTH) || llvm_lanes(l, l->TypeOf(x)) != s->lanes)
+            return NULL;
+        return once(s, x);
+    case LLVMBitCast: case LLVMZExt: case LLVMSExt: case LLVMTrunc:
+        if (llvm_lanes(l, l->TypeOf(v)) != 1 || !(x = each(s, l->GetOperand(v, 0), depth - 1)))
+            return NULL;
+        return l->BuildCast(s->b, opcode, x, l->VectorType(l->TypeOf(v), s->lanes), "");
+    case LLVMAdd: case LLVMSub: case LLVMMul: case LLVMShl: case LLVMLShr: case LLVMAShr: case LLVMAnd: case LLVMOr: case LLVMXor:
+    case LLVMICmp:
+        if (!(x = each(s, l->GetOperand(v, 0), depth - 1)) || !(y = each(s, l->GetOperand(v, 1), depth - 1)))
+            return NULL;
+        return opcode == LLVMICmp ? l->BuildICmp(s->b, l->GetICmpPredicate(v), x, y, "") : l->BuildBinOp(s->b, opcode, x, y, "");
+    default:
+        return NULL;
+    }
+}
+
+/* ---- The change ---- */
+
+/* a0 b0 a1 b1 ... */
+static LLVMValueRef zip(struct scatter *s, LLVMValueRef a, LLVMValueRef b)
+{
+    const struct llvm *l = s->l;
+    LLVMTypeRef number = l->Int32TypeInContext(s->context);
+    LLVMValueRef from[4 * 16];
+    unsigned n = llvm_lanes(l, l->TypeOf(a));
+
+    for (unsigned i = 0; i < 2 * n; i++)
+        from[i] = l->ConstInt(number, i / 2 + i % 2 * n, 0);
+    return l->BuildShuffleVector(s->b, a, b, l->ConstVector(from, 2 * n), "");
+}
+
+/* The buffer, the index in it and the number of a store, for all lanes. */
+struct writes {
+    LLVMValueRef buffer, index, number;
+};
+
+/* Numbers that lie in a vector as they do in a buffer. */
+static bool is_number(const struct llvm *l, LLVMTypeRef t)
+{
+    unsigned width;
+
+    if (l->GetTypeKind(t) != LLVMIntegerTypeKind)
+        return l->GetTypeKind(t) == LLVMFloatTypeKind || l->GetTypeKind(t) == LLVMDoubleTypeKind;
+    width = l->GetIntTypeWidth(t);
+    return width == 8 || width == 16 || width == 32 || width == 64;
+}
+
+static bool find_writes(struct scatter *s, LLVMValueRef store, struct writes *w)
+{
+    const struct llvm *l = s->l;
+    LLVMValueRef at = l->GetOperand(store, 1), index;
+
+    if (!llvm_is(l, at, LLVMGetElementPtr) || l->GetNumOperands(at) != 2 ||
+        l->GetGEPSourceElementType(at) != l->TypeOf(l->GetOperand(store, 0)) || depends(s, l->GetOperand(at, 0), DEPTH) ||
+        !llvm_is(l, index = l->GetOperand(at, 1), LLVMZExt) ||
+        l->TypeOf(l->GetOperand(index, 0)) != l->Int32TypeInContext(s->context) ||
+        !is_number(l, l->TypeOf(l->GetOperand(store, 0))))
+        return false;
+    /* It may read what a lane before has written. */
+    if (reads(s, l->GetOperand(store, 0), false, DEPTH) || reads(s, index, false, DEPTH))
+        return false;
+    step_to(s, l->GetOperand(at, 0));
+    w->buffer = once(s, l->GetOperand(at, 0));
+    w->index = each(s, l->GetOperand(index, 0), DEPTH);
+    w->number = each(s, l->GetOperand(store, 0), DEPTH);
+    return w->buffer && w->index && w->number;
+}
+
+/* Whether lane after lane, and for each number after number, has the index that follows. first: of all. */
+static LLVMValueRef in_a_row(struct scatter *s, const struct writes *w, LLVMValueRef first)
+{
+    const struct llvm *l = s->l;
+    LLVMTypeRef number = l->TypeOf(first);
+    LLVMValueRef start = llvm_splat(l, s->b, first, s->lanes), all = NULL, step[16];
+
+    for (unsigned k = 0; k < s->n_stores; k++) {
+        for (unsigned i = 0; i < s->lanes; i++)
+            step[i] = l->ConstInt(number, i * s->n_stores + k, 0);
+        LLVMValueRef wanted = l->BuildBinOp(s->b, LLVMAdd, start, l->ConstVector(step, s->lanes), "");
+        LLVMValueRef is = l->BuildICmp(s->b, LLVMIntEQ, w[k].index, wanted, "");
+        all = all ? l->BuildAnd(s->b, all, is, "") : is;
+    }
+    return all;
+}
+
+/* Asks all that must hold, in steps that lead nowhere yet. */
+static bool prepare(struct scatter *s, struct writes *w)
+{
+    const struct llvm *l = s->l;
+
+    s->clones = s->steps = 0;
+    s->step[0] = s->before;
+    s->passed[0] = NULL;
+    l->PositionBuilderBefore(s->b, l->GetBasicBlockTerminator(s->before));
+    for (unsigned i = 0; i < s->n_tests; i++) {
+        LLVMValueRef test;
+        step_to(s, s->tests[i]);
+        if (!(test = each(s, s->tests[i], DEPTH)))
+            return false;
+        ask(s, s->wanted[i] ? test : l->BuildNot(s->b, test, ""));
+    }
+    for (unsigned k = 0; k < s->n_stores; k++)
+        if (!find_writes(s, s->stores[k], &w[k]) || w[k].buffer != w[0].buffer ||
+            l->TypeOf(w[k].number) != l->TypeOf(w[0].number))
+            return false;
+    return true;
+}
+
+static bool change(struct scatter *s)
+{
+    const struct llvm *l = s->l;
+    LLVMValueRef zero = l->ConstNull(l->TypeOf(s->lane)), first, row;
+    LLVMTypeRef number = l->Int32TypeInContext(s->context), lanes = l->IntTypeInContext(s->context, s->lanes);
+    struct writes w[MOST_STORES];
+    LLVMBasicBlockRef beside;
+
+    if (!prepare(s, w)) {
+        for (; s->steps; s->steps--)
+            l->DeleteBasicBlock(s->step[s->steps]);
+        return false;
+    }
+    first = l->BuildExtractElement(s->b, w[0].index, l->ConstInt(number, 0, 0), "");
+    ask(s, in_a_row(s, w, first));
+    /* So that no index begins anew at 0. */
+    ask(s, llvm_splat(l, s->b, l->BuildICmp(s->b, LLVMIntSGT, first, l->ConstAllOnes(number), ""), s->lanes));
+
+    beside = l->InsertBasicBlockInContext(s->context, s->head, "beside");
+    for (unsigned i = 0; i <= s->steps; i++) {
+        LLVMValueRef end = i ? NULL : l->GetBasicBlockTerminator(s->before), all;
+        if (end)
+            l->PositionBuilderBefore(s->b, end);
+        else
+            l->PositionBuilderAtEnd(s->b, s->step[i]);
+        all = l->BuildBitCast(s->b, s->passed[i], lanes, "");
+        all = l->BuildICmp(s->b, LLVMIntEQ, all, l->ConstAllOnes(lanes), "");
+        l->BuildCondBr(s->b, all, i < s->steps ? s->step[i + 1] : beside, s->head);
+        if (end)
+            l->InstructionEraseFromParent(end);
+        else
+            l->AddIncoming(s->lane, &zero, &s->step[i], 1);
+    }
+    l->PositionBuilderAtEnd(s->b, beside);
+    row = s->n_stores == 1   ? w[0].number
+          : s->n_stores == 2 ? zip(s, w[0].number, w[1].number)
+                             : zip(s, zip(s, w[0].number, w[2].number), zip(s, w[1].number, w[3].number));
+    first = l->BuildZExt(s->b, first, l->Int64TypeInContext(s->context), "");
+    first = l->BuildGEP2(s->b, l->GetElementType(l->TypeOf(row)), w[0].buffer, &first, 1, "");
+    first = l->BuildBitCast(s->b, first, l->PointerType(l->TypeOf(row), 0), "");
+    l->SetAlignment(l->BuildStore(s->b, row, first), l->GetAlignment(s->stores[0]));
+    l->BuildBr(s->b, s->exit);
+    return true;
+}
+
+unsigned llvm_scatters(const struct llvm *l, LLVMModuleRef module)
+{
+    struct scatter s = { .l = l, .context = l->GetModuleContext(module) };
+    unsigned n = 0;
+
+    s.b = l->CreateBuilderInContext(s.context);
+    for (LLVMValueRef f = l->GetFirstFunction(module); f; f = l->GetNextFunction(f))
+        for (LLVMBasicBlockRef block = l->GetFirstBasicBlock(f); block; block = l->GetNextBasicBlock(block))
+            n += is_loop(&s, block) && walk(&s) && is_closed(&s) && change(&s);
+    l->DisposeBuilder(s.b);
+    return n;
+}

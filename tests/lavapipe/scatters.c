@@ -1,0 +1,250 @@
+/* Lanes that write side by side, and loops that only look so (check_passes.h). The buffer has all the room that an
+ * index of 32 bits reaches; what lies around its start, its middle and its end is compared. What is written at once is
+ * known: the block that does it is made to say so.
+ */
+#define _GNU_SOURCE /* dl_iterate_phdr */
+#include "lavapipe/check_passes.h"
+
+#include <sys/mman.h>
+
+enum { BEFORE = 1024, WINDOW = 4096, WINDOWS = 3, MARGIN = 1 << 16, MOST_LANES = 16 };
+
+static char *buffer;
+
+/* What a kernel is given: where the buffer is, as the driver says it, and the numbers of all lanes. */
+struct description {
+    void *buffer;
+    int32_t size;
+};
+struct numbers {
+    uint32_t index[MOST_LANES], mask[MOST_LANES];
+    uint64_t number[4][MOST_LANES];
+};
+
+struct form {
+    const char *name;
+    unsigned changes;
+    int stores, bits, lanes; /* 0: 1, 32, 8 */
+    const char *entry, *head, *guarded, *write, *store, *end, *behind; /* NULL: as the driver says it */
+    const char *last; /* the end's test */
+};
+
+#define OR_ELSE(x, otherwise) ((x) ? (x) : (otherwise))
+#define SHIFT(bits) ((bits) == 64 ? 3 : (bits) == 32 ? 2 : (bits) / 16)
+
+#define READ(from) "%size.at = getelementptr i8, ptr " from ", i64 8\n%size = load i32, ptr %size.at, align 4\n"
+#define BUFFER(from) "%buffer = load ptr, ptr " from ", align 8\n"
+#define ASK "%not = icmp eq i32 %active, 0\nbr i1 %not, label %last, label %some\nsome:\n"
+#define ASK_TURNED "%yes = icmp ne i32 %active, 0\nbr i1 %yes, label %some, label %last\nsome:\n"
+#define AT "%p0 = getelementptr i32, ptr %buffer, i64 %w0\n"
+#define OF_LANE "%v0 = extractelement <8 x i32> %x0, i32 %lane\n"
+#define PUT_ONE(value) value AT "store i32 %v0, ptr %p0, align 4\n"
+
+#define SCATTER(...) scatter((struct form){ __VA_ARGS__ })
+#define TEXT(name, otherwise) (f->name ? f->name : otherwise)
+
+static void write_text(const struct form *f)
+{
+    int stores = OR_ELSE(f->stores, 1), bits = OR_ELSE(f->bits, 32), lanes = OR_ELSE(f->lanes, 8);
+
+    begin();
+    say(DECLARE "%%index = load <%d x i32>, ptr %%out, align 4\n", lanes);
+    say("%%at = getelementptr i32, ptr %%out, i64 %d\n%%mask = load <%d x i32>, ptr %%at, align 4\n", 16, lanes);
+    for (int k = 0; k < stores; k++)
+        say("%%x%d.at = getelementptr i32, ptr %%out, i64 %d\n%%x%d = load <%d x i%d>, ptr %%x%d.at, align 4\n", k,
+            (2 + 2 * k) * MOST_LANES, k, lanes, bits, k);
+    say("%sbr label %%lanes\nlanes:\n%%lane = phi i32 [ 0, %%entry ], [ %%next, %%last ]\n", TEXT(entry, ""));
+    say("%s%%active = extractelement <%d x i32> %%mask, i32 %%lane\n", TEXT(head, ""), lanes);
+    say("%%i0 = extractelement <%d x i32> %%index, i32 %%lane\n", lanes);
+    say("%s%%count = ashr i32 %%size, %d\n", TEXT(guarded, ASK READ("%in") BUFFER("%in")), SHIFT(bits));
+    for (int k = 0; k < stores; k++) {
+        if (k)
+            say("%%i%d = or i32 %%i0, %d\n", k, k);
+        say("%%in%d = icmp ult i32 %%i%d, %%count\nbr i1 %%in%d, label %%write%d, label %%end%d\n", k, k, k, k, k);
+        say("write%d:\n%s%%w%d = zext i32 %%i%d to i64\n%s", k, TEXT(write, ""), k, k, TEXT(store, ""));
+        if (!f->store) {
+            say("%%v%d = extractelement <%d x i%d> %%x%d, i32 %%lane\n", k, lanes, bits, k);
+            say("%%p%d = getelementptr i%d, ptr %%buffer, i64 %%w%d\n", k, bits, k);
+            say("store i%d %%v%d, ptr %%p%d, align %d\n", bits, k, k, bits < 32 ? bits / 8 : 4);
+        }
+        say("br label %%end%d\nend%d:\n", k, k);
+    }
+    say("br label %%last\nlast:\n%s%s", TEXT(end, "%next = add i32 %lane, 1\n"), TEXT(last, ""));
+    if (!f->last)
+        say("%%done = icmp ugt i32 %%next, %d\nbr i1 %%done, label %%behind, label %%lanes\n", lanes - 1);
+    say("behind:\n%sret void\n}\nattributes #0 = { \"target-features\"=\"+avx2,+fma\" }\n", TEXT(behind, ""));
+}
+
+/* The pass, and a word in the block that writes all at once. */
+static void change(struct code *c, const struct form *f)
+{
+    unsigned n;
+    char *changed, *at, *error = NULL;
+
+    parse(c);
+    n = llvm_scatters(&l, c->module);
+    changed = more.PrintModuleToString(c->module);
+    if (n != f->changes || more.VerifyModule(c->module, 2, &error)) {
+        fprintf(stderr, "%s: %u places were changed, not %u\n%s\n", f->name, n, f->changes, error ? error : changed);
+        exit(1);
+    }
+    at = strstr(changed, "\nbeside:");
+    CHECK(!at == !n);
+    at = at ? strchr(at + 1, '\n') + 1 : changed;
+    begin();
+    say("%.*s%s%s", (int)(at - changed), changed, n ? "store i32 1, ptr %memory, align 4\n" : "", at);
+    parse(c);
+    compile(c, f->name);
+}
+
+/* ---- Inputs ---- */
+
+enum { ROW, INACTIVE, NONE_ACTIVE, OUTSIDE, ALL_OUTSIDE, MIXED, DESCENDING, OVERLAPPING, APART, ODD, MIDDLE, END, KINDS };
+
+/* True if all can be written at once. */
+static bool choose(const struct form *f, int kind, struct description *d, struct numbers *x)
+{
+    int stores = OR_ELSE(f->stores, 1), bits = OR_ELSE(f->bits, 32), lanes = OR_ELSE(f->lanes, 8);
+    uint32_t unit = (uint32_t)stores, first = check_random() % 30 * unit, other = check_random() % (uint32_t)lanes;
+    int shift = SHIFT(bits);
+    bool all = true;
+
+    if (kind == MIDDLE || kind == END)
+        first = (kind == MIDDLE ? 1u << 31 : 0) - check_random() % (2 * (uint32_t)lanes) * unit;
+    for (int i = 0; i < MOST_LANES; i++) {
+        x->index[i] = first + (uint32_t)(kind == DESCENDING ? MOST_LANES - i : kind == OVERLAPPING ? i / 2 : i) * unit;
+        x->mask[i] = check_random() % 2 ? ~0u : 1u << check_random() % 32;
+        for (int k = 0; k < 4; k++)
+            x->number[k][i] = check_random() * 0x100000001u ^ check_random();
+    }
+    *d = (struct description){ buffer, 500 << shift };
+    switch (kind) {
+    case INACTIVE: x->mask[other] = 0; break;
+    case NONE_ACTIVE: memset(x->mask, 0, sizeof(x->mask)); break;
+    case OUTSIDE: d->size = (int32_t)(x->index[other] + check_random() % unit) << shift; break;
+    case ALL_OUTSIDE: d->size = 0; break;
+    case MIXED: x->index[other] = x->index[0], x->index[0] = first + other * unit; break;
+    case APART: x->index[lanes - 1] += unit; break;
+    case ODD: x->index[0]++; break;
+    case MIDDLE: case END: d->size = -1; /* as many as there can be */
+    }
+    for (uint32_t i = 0; i < (uint32_t)lanes * unit; i++) {
+        uint32_t lane = i / unit, index = x->index[lane] | i % unit;
+        all &= x->mask[lane] && index < (uint32_t)(d->size >> shift) && index == x->index[0] + i;
+    }
+    return all && x->index[0] < 1u << 31;
+}
+
+static char *window(const struct form *f, int i)
+{
+    return buffer + ((uint64_t)i << 31) / 8 * (uint64_t)OR_ELSE(f->bits, 32) - BEFORE;
+}
+
+static void scatter(const struct form f)
+{
+    static char was[WINDOWS][WINDOW];
+    struct code before, after;
+
+    write_text(&f);
+    parse(&before);
+    compile(&before, f.name);
+    change(&after, &f);
+    check_state = 7;
+    for (int run = 0; run < RUNS; run++) {
+        struct description d;
+        struct numbers x;
+        uint32_t memory[2][8] = { 0 };
+        bool all = choose(&f, run % KINDS, &d, &x), same = true;
+
+        for (int i = 0; i < WINDOWS; i++)
+            memset(window(&f, i), 0xa5, WINDOW);
+        before.f((uint32_t *)&d, (uint32_t *)&x, memory[0], 1, 8);
+        for (int i = 0; i < WINDOWS; i++) {
+            memcpy(was[i], window(&f, i), WINDOW);
+            memset(window(&f, i), 0xa5, WINDOW);
+        }
+        after.f((uint32_t *)&d, (uint32_t *)&x, memory[1], 1, 8);
+        for (int i = 0; i < WINDOWS; i++)
+            same &= !memcmp(was[i], window(&f, i), WINDOW);
+        if (!same || memory[1][0] != (f.changes && all) || memory[0][1] != memory[1][1]) {
+            fprintf(stderr, "%s: run %d: %s, at once %u\n", f.name, run, same ? "right" : "wrong", memory[1][0]);
+            exit(1);
+        }
+    }
+    forget(&before);
+    forget(&after);
+}
+
+/* ---- Loops ---- */
+
+/* What a description holds may be nothing if no lane is active, or none within the buffer. */
+#define IF_ACTIVE                                                                                  \
+    "%w = bitcast <8 x i32> %mask to i256\n%any = icmp ne i256 %w, 0\n%desc = select i1 %any, ptr %in, ptr null\n"
+#define IF_ROOM                                                                                    \
+    "%room.at = getelementptr i8, ptr %in, i64 8\n%room = load i32, ptr %room.at, align 4\n"        \
+    "%some.room = icmp ne i32 %room, 0\n%desc = select i1 %some.room, ptr %in, ptr null\n"
+#define TEST(is) is "br i1 %done, label %behind, label %lanes\n"
+
+static void changed(void)
+{
+    static const int bits[] = { 8, 16, 32, 64 }, stores[] = { 1, 2, 4 }, lanes[] = { 4, 8, 16 };
+
+    for (int i = 0; i < 36; i++) {
+        char name[64];
+        int n = lanes[i / 12], k = stores[i / 4 % 3], b = bits[i % 4];
+        snprintf(name, sizeof(name), "%d lanes, %d stores of %d bits", n, k, b);
+        SCATTER(name, 1, k, b, n);
+    }
+    SCATTER("mask asked the other way", 1, .guarded = ASK_TURNED READ("%in") BUFFER("%in"));
+    SCATTER("until the count", 1, .last = TEST("%done = icmp eq i32 %next, 8\n"));
+    SCATTER("description if a lane is active", 1, .entry = IF_ACTIVE,
+            .guarded = ASK READ("%desc") BUFFER("%desc"));
+    SCATTER("description if there is room", 1, .entry = IF_ROOM, .guarded = ASK READ("%in"),
+            .write = BUFFER("%desc"));
+    SCATTER("one number for all", 1, .store = PUT_ONE("%v0 = extractelement <8 x i32> %x0, i32 3\n"));
+    SCATTER("numbers taken for others in the loop", 1,
+            .store = "%y0 = bitcast <8 x i32> %x0 to <8 x float>\n"
+                     "%f0 = extractelement <8 x float> %y0, i32 %lane\n"
+                     "%p0 = getelementptr float, ptr %buffer, i64 %w0\nstore float %f0, ptr %p0, align 4\n");
+}
+
+static void left(void)
+{
+    SCATTER("three stores", 0, .stores = 3);
+    SCATTER("used behind", 0, .behind = "%m = getelementptr i32, ptr %memory, i64 1\nstore i32 %next, ptr %m\n");
+    SCATTER("a second phi", 0, .head = "%more = phi i32 [ 7, %entry ], [ %lane, %last ]\n");
+    SCATTER("a phi behind", 0, .behind = "%z = phi i32 [ 3, %last ]\n");
+    SCATTER("a call", 0,
+            .head = "%c = call <8 x float> @llvm.x86.avx.blendv.ps.256(<8 x float> zeroinitializer, "
+                    "<8 x float> zeroinitializer, <8 x float> zeroinitializer)\n");
+    SCATTER("the number of another lane", 0,
+            .store = PUT_ONE("%o = xor i32 %lane, 1\n%v0 = extractelement <8 x i32> %x0, i32 %o\n"));
+    SCATTER("a number of the buffer", 0,
+            .store = PUT_ONE("%r = load i32, ptr %buffer\n%e = extractelement <8 x i32> %x0, i32 %lane\n"
+                             "%v0 = add i32 %r, %e\n"));
+    SCATTER("seven lanes", 0, .last = TEST("%done = icmp ugt i32 %next, 6\n"));
+    SCATTER("every other lane", 0, .end = "%next = add i32 %lane, 2\n");
+    SCATTER("a count that is read", 0, .last = TEST("%least = add i32 %n, 6\n%done = icmp ugt i32 %next, %least\n"));
+    SCATTER("less than the count", 0, .last = TEST("%done = icmp uge i32 %next, 8\n"));
+    SCATTER("numbers of 24 bits", 0,
+            .store = OF_LANE "%t0 = trunc i32 %v0 to i24\n%p0 = getelementptr i24, ptr %buffer, i64 %w0\n"
+                     "store i24 %t0, ptr %p0, align 4\n");
+    SCATTER("volatile", 0, .store = OF_LANE AT "store volatile i32 %v0, ptr %p0, align 4\n");
+}
+
+int main(void)
+{
+    tain_device *d = tain_device_open(NULL);
+    size_t all = (8ull << 32) + 2 * MARGIN;
+    void *map = mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    CHECK(d);
+    if (map == MAP_FAILED)
+        SKIP("no 32 GiB of addresses");
+    find_llvm();
+    buffer = (char *)map + MARGIN;
+    changed();
+    left();
+    tain_device_free(d);
+    return 0;
+}
