@@ -23,7 +23,7 @@ static LLVMValueRef fused(const struct llvm *l, LLVMModuleRef module, LLVMBuilde
                          l->GetIntrinsicDeclaration(module, id, &type, 1), x, 3, "");
 }
 
-static bool fuse_one(const struct llvm *l, LLVMModuleRef module, LLVMBuilderRef b, LLVMValueRef sum)
+static bool fuse(const struct llvm *l, LLVMModuleRef module, LLVMBuilderRef b, LLVMValueRef sum)
 {
     int opcode = l->GetInstructionOpcode(sum);
 
@@ -45,15 +45,5 @@ static bool fuse_one(const struct llvm *l, LLVMModuleRef module, LLVMBuilderRef 
 
 unsigned llvm_fuse(const struct llvm *l, LLVMModuleRef module)
 {
-    LLVMBuilderRef b = l->CreateBuilderInContext(l->GetModuleContext(module));
-    unsigned n = 0;
-
-    for (LLVMValueRef f = l->GetFirstFunction(module); f; f = l->GetNextFunction(f))
-        for (LLVMBasicBlockRef block = l->GetFirstBasicBlock(f); block; block = l->GetNextBasicBlock(block))
-            for (LLVMValueRef i = l->GetFirstInstruction(block), next; i; i = next) {
-                next = l->GetNextInstruction(i);
-                n += fuse_one(l, module, b, i);
-            }
-    l->DisposeBuilder(b);
-    return n;
+    return llvm_each(l, module, fuse);
 }

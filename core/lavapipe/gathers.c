@@ -6,23 +6,19 @@
  */
 #include "lavapipe/llvm.h"
 
+static bool gather(const struct llvm *l, LLVMModuleRef module, LLVMBuilderRef b, LLVMValueRef v)
+{
+    (void)module;
+    /* The last of a chain: of the first the rest is undefined, and a splat is made of that. */
+    if (!llvm_is(l, v, LLVMInsertElement) || !llvm_is(l, l->GetOperand(v, 0), LLVMInsertElement) || !llvm_same(l, v))
+        return false;
+    l->PositionBuilderBefore(b, v);
+    l->ReplaceAllUsesWith(v, llvm_splat(l, b, l->GetOperand(v, 1), llvm_lanes(l, l->TypeOf(v))));
+    l->InstructionEraseFromParent(v);
+    return true;
+}
+
 unsigned llvm_gathers(const struct llvm *l, LLVMModuleRef module)
 {
-    LLVMBuilderRef b = l->CreateBuilderInContext(l->GetModuleContext(module));
-    unsigned n = 0;
-
-    for (LLVMValueRef f = l->GetFirstFunction(module); f; f = l->GetNextFunction(f))
-        for (LLVMBasicBlockRef block = l->GetFirstBasicBlock(f); block; block = l->GetNextBasicBlock(block))
-            for (LLVMValueRef v = l->GetFirstInstruction(block), next; v; v = next) {
-                next = l->GetNextInstruction(v);
-                /* The last of a chain: of the first the rest is undefined, and a splat is made of that. */
-                if (!llvm_is(l, v, LLVMInsertElement) || !llvm_is(l, l->GetOperand(v, 0), LLVMInsertElement) || !llvm_same(l, v))
-                    continue;
-                l->PositionBuilderBefore(b, v);
-                l->ReplaceAllUsesWith(v, llvm_splat(l, b, l->GetOperand(v, 1), llvm_lanes(l, l->TypeOf(v))));
-                l->InstructionEraseFromParent(v);
-                n++;
-            }
-    l->DisposeBuilder(b);
-    return n;
+    return llvm_each(l, module, gather);
 }

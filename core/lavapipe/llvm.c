@@ -41,6 +41,22 @@ bool llvm_find(void *library, struct llvm *l)
     return all;
 }
 
+unsigned llvm_each(const struct llvm *l, LLVMModuleRef module,
+                   bool (*change)(const struct llvm *l, LLVMModuleRef module, LLVMBuilderRef b, LLVMValueRef v))
+{
+    LLVMBuilderRef b = l->CreateBuilderInContext(l->GetModuleContext(module));
+    unsigned n = 0;
+
+    for (LLVMValueRef f = l->GetFirstFunction(module); f; f = l->GetNextFunction(f))
+        for (LLVMBasicBlockRef block = l->GetFirstBasicBlock(f); block; block = l->GetNextBasicBlock(block))
+            for (LLVMValueRef v = l->GetFirstInstruction(block), next; v; v = next) {
+                next = l->GetNextInstruction(v);
+                n += change(l, module, b, v);
+            }
+    l->DisposeBuilder(b);
+    return n;
+}
+
 /* LLVM as the library sees it that has this address: the driver, which is loaded, so that this only looks it up. */
 static bool find_caller(void *address, struct llvm *l)
 {

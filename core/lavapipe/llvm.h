@@ -22,10 +22,11 @@ typedef struct LLVMOpaquePassBuilderOptions *LLVMPassBuilderOptionsRef;
 
 /* What LLVMGetInstructionOpcode, LLVMGetICmpPredicate and LLVMGetTypeKind answer. */
 enum {
-    LLVMBr = 2, LLVMInvoke = 5, LLVMAdd = 8, LLVMFAdd, LLVMSub, LLVMFSub, LLVMMul, LLVMFMul, LLVMUDiv, LLVMSDiv, LLVMURem = 17, LLVMSRem, LLVMShl = 20, LLVMLShr, LLVMAShr, LLVMAnd, LLVMOr,
-    LLVMXor, LLVMLoad = 27, LLVMStore, LLVMGetElementPtr, LLVMTrunc, LLVMZExt, LLVMSExt, LLVMFPToUI, LLVMFPToSI, LLVMUIToFP, LLVMSIToFP, LLVMPtrToInt = 39, LLVMIntToPtr, LLVMBitCast, LLVMICmp,
-    LLVMFCmp, LLVMPHI, LLVMCall, LLVMSelect, LLVMExtractElement = 50, LLVMInsertElement, LLVMShuffleVector, LLVMFence = 55, LLVMAtomicCmpXchg,
-    LLVMAtomicRMW, LLVMFNeg = 66, LLVMFreeze = 68,
+    LLVMBr = 2, LLVMInvoke = 5, LLVMAdd = 8, LLVMFAdd, LLVMSub, LLVMFSub, LLVMMul, LLVMFMul, LLVMUDiv, LLVMSDiv,
+    LLVMURem = 17, LLVMSRem, LLVMShl = 20, LLVMLShr, LLVMAShr, LLVMAnd, LLVMOr, LLVMXor, LLVMLoad = 27, LLVMStore,
+    LLVMGetElementPtr, LLVMTrunc, LLVMZExt, LLVMSExt, LLVMFPToUI, LLVMFPToSI, LLVMUIToFP, LLVMSIToFP, LLVMPtrToInt = 39,
+    LLVMIntToPtr, LLVMBitCast, LLVMICmp, LLVMFCmp, LLVMPHI, LLVMCall, LLVMSelect, LLVMExtractElement = 50,
+    LLVMInsertElement, LLVMShuffleVector, LLVMFence = 55, LLVMAtomicCmpXchg, LLVMAtomicRMW, LLVMFNeg = 66, LLVMFreeze = 68,
 };
 enum { LLVMIntEQ = 32, LLVMIntNE, LLVMIntUGT, LLVMIntSGT = 38, LLVMIntSLT = 40 };
 enum { LLVMFloatTypeKind = 2, LLVMDoubleTypeKind, LLVMIntegerTypeKind = 8, LLVMVectorTypeKind = 13 };
@@ -83,7 +84,6 @@ enum { LLVMFloatTypeKind = 2, LLVMDoubleTypeKind, LLVMIntegerTypeKind = 8, LLVMV
     F(unsigned, GetNumSuccessors, (LLVMValueRef))                                                  \
     F(LLVMBasicBlockRef, GetSuccessor, (LLVMValueRef, unsigned))                                   \
     F(void, SetSuccessor, (LLVMValueRef, unsigned, LLVMBasicBlockRef))                             \
-    F(int, IsConditional, (LLVMValueRef))                                                          \
     F(LLVMValueRef, GetCondition, (LLVMValueRef))                                                  \
     F(unsigned, LookupIntrinsicID, (const char *, size_t))                                         \
     F(LLVMValueRef, GetIntrinsicDeclaration, (LLVMModuleRef, unsigned, LLVMTypeRef *, size_t))     \
@@ -174,11 +174,15 @@ bool llvm_same(const struct llvm *l, LLVMValueRef v);                /* whether 
 /* A vector with a number in all lanes, where the builder is. */
 LLVMValueRef llvm_splat(const struct llvm *l, LLVMBuilderRef b, LLVMValueRef number, unsigned lanes);
 
+/* Calls change() for every instruction, which it may remove: how many it changed. (llvm.c) */
+unsigned llvm_each(const struct llvm *l, LLVMModuleRef module,
+                   bool (*change)(const struct llvm *l, LLVMModuleRef module, LLVMBuilderRef b, LLVMValueRef v));
+
 /* Passes: how many places they changed. A module stays right if any of them is left out. */
-unsigned llvm_gathers(const struct llvm *l, LLVMModuleRef module); /* what all lanes read from one place (gathers.c) */
-unsigned llvm_loops(const struct llvm *l, LLVMModuleRef module);   /* loops that all lanes leave at once (loops.c) */
-unsigned llvm_shares(const struct llvm *l, LLVMModuleRef module);  /* what one lane reads for all (shares.c) */
+unsigned llvm_gathers(const struct llvm *l, LLVMModuleRef module);  /* what all lanes read from one place (gathers.c) */
+unsigned llvm_loops(const struct llvm *l, LLVMModuleRef module);    /* loops that all lanes leave at once (loops.c) */
+unsigned llvm_shares(const struct llvm *l, LLVMModuleRef module);   /* what one lane reads for all (shares.c) */
 unsigned llvm_scatters(const struct llvm *l, LLVMModuleRef module); /* lanes that write side by side (scatters.c) */
-unsigned llvm_fuse(const struct llvm *l, LLVMModuleRef module);    /* products that are added (fuse.c) */
+unsigned llvm_fuse(const struct llvm *l, LLVMModuleRef module);     /* products that are added (fuse.c) */
 
 #endif

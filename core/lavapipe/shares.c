@@ -23,7 +23,6 @@ struct fetch {
 
 struct shares {
     const struct llvm *l;
-    LLVMModuleRef module;
     LLVMBuilderRef b;
     LLVMContextRef context;
     LLVMValueRef function, zeros; /* as a number */
@@ -222,7 +221,7 @@ static bool share(struct shares *s, LLVMValueRef v)
 
 unsigned llvm_shares(const struct llvm *l, LLVMModuleRef module)
 {
-    struct shares s = { .l = l, .module = module, .context = l->GetModuleContext(module) };
+    struct shares s = { .l = l, .context = l->GetModuleContext(module) };
     unsigned n = 0;
 
     s.b = l->CreateBuilderInContext(s.context);
