@@ -15,10 +15,10 @@ const char *lavapipe_key(void);
  * before any was compiled. Whether they do. */
 bool lavapipe_begin(const char *driver);
 
-/* What was changed since the program began: vectors read for all lanes at once, loops, splats of what one lane reads,
- * loops that write, sums with a product. Kernels that the driver has kept are not compiled, so they do not count. */
+/* What was changed since the program began: vectors read for all lanes at once, loops, loops that read in strides,
+ * reads side by side, splats of what one lane reads, loops that write, sums with a product. Kernels that the driver has kept are not compiled, so they do not count. */
 struct lavapipe_counts {
-    uint64_t gathers, loops, shares, scatters, fused;
+    uint64_t gathers, loops, strides, sides, shares, scatters, fused;
 };
 void lavapipe_counts(struct lavapipe_counts *counts);
 

@@ -22,7 +22,7 @@ EXPORTED LLVMErrorRef LLVMRunPasses(LLVMModuleRef module, const char *passes, LL
 /* Of LLVM: Mesa calls this function since 15 (Debian 12), and 22 is the newest that was tried. */
 enum { OLDEST = 15, NEWEST = 22 };
 
-enum { GATHERS, LOOPS, SHARES, SCATTERS, FUSED, KINDS };
+enum { GATHERS, LOOPS, STRIDES, SIDES, SHARES, SCATTERS, FUSED, KINDS };
 
 static uint64_t changes[KINDS];
 static bool begun;
@@ -85,6 +85,12 @@ static bool count(int kind, unsigned n)
     return n;
 }
 
+static LLVMErrorRef clean(const struct llvm *l, LLVMModuleRef module, LLVMTargetMachineRef target,
+                          LLVMPassBuilderOptionsRef options)
+{
+    return l->RunPasses(module, "function(instcombine,adce)", target, options);
+}
+
 LLVMErrorRef LLVMRunPasses(LLVMModuleRef module, const char *passes, LLVMTargetMachineRef target,
                            LLVMPassBuilderOptionsRef options)
 {
@@ -101,10 +107,14 @@ LLVMErrorRef LLVMRunPasses(LLVMModuleRef module, const char *passes, LLVMTargetM
     pthread_mutex_unlock(&once);
     any = count(GATHERS, llvm_gathers(&l, module));
     any |= count(LOOPS, llvm_loops(&l, module));
+    if (any)
+        error = clean(&l, module, target, options); /* of blends by full masks, which strides does not see through */
+    any = !error && count(STRIDES, llvm_strides(&l, module));
+    any |= count(SIDES, llvm_sides(&l, module));
     any |= count(SHARES, llvm_shares(&l, module));
     any |= count(SCATTERS, llvm_scatters(&l, module));
-    if (any)
-        error = l.RunPasses(module, "function(instcombine,adce)", target, options);
+    if (any && !error)
+        error = clean(&l, module, target, options);
     count(FUSED, llvm_fuse(&l, module));
     return error;
 }
@@ -113,6 +123,8 @@ void lavapipe_counts(struct lavapipe_counts *counts)
 {
     *counts = (struct lavapipe_counts){ __atomic_load_n(&changes[GATHERS], __ATOMIC_RELAXED),
                                         __atomic_load_n(&changes[LOOPS], __ATOMIC_RELAXED),
+                                        __atomic_load_n(&changes[STRIDES], __ATOMIC_RELAXED),
+                                        __atomic_load_n(&changes[SIDES], __ATOMIC_RELAXED),
                                         __atomic_load_n(&changes[SHARES], __ATOMIC_RELAXED),
                                         __atomic_load_n(&changes[SCATTERS], __ATOMIC_RELAXED),
                                         __atomic_load_n(&changes[FUSED], __ATOMIC_RELAXED) };

@@ -28,7 +28,7 @@ enum {
     LLVMIntToPtr, LLVMBitCast, LLVMICmp, LLVMFCmp, LLVMPHI, LLVMCall, LLVMSelect, LLVMExtractElement = 50,
     LLVMInsertElement, LLVMShuffleVector, LLVMFence = 55, LLVMAtomicCmpXchg, LLVMAtomicRMW, LLVMFNeg = 66, LLVMFreeze = 68,
 };
-enum { LLVMIntEQ = 32, LLVMIntNE, LLVMIntUGT, LLVMIntSGT = 38, LLVMIntSLT = 40 };
+enum { LLVMIntEQ = 32, LLVMIntNE, LLVMIntUGT, LLVMIntUGE, LLVMIntULT, LLVMIntULE, LLVMIntSGT, LLVMIntSLT = 40 };
 enum { LLVMFloatTypeKind = 2, LLVMDoubleTypeKind, LLVMIntegerTypeKind = 8, LLVMVectorTypeKind = 13 };
 
 #define LLVM_FUNCTIONS(F)                                                                          \
@@ -127,6 +127,8 @@ enum { LLVMFloatTypeKind = 2, LLVMDoubleTypeKind, LLVMIntegerTypeKind = 8, LLVMV
     F(LLVMValueRef, BuildBinOp, (LLVMBuilderRef, int, LLVMValueRef, LLVMValueRef, const char *))   \
     F(LLVMValueRef, BuildCast, (LLVMBuilderRef, int, LLVMValueRef, LLVMTypeRef, const char *))     \
     F(LLVMValueRef, BuildZExt, (LLVMBuilderRef, LLVMValueRef, LLVMTypeRef, const char *))          \
+    F(unsigned, CountParamTypes, (LLVMTypeRef))                                                    \
+    F(LLVMValueRef, BuildPhi, (LLVMBuilderRef, LLVMTypeRef, const char *))                         \
     F(LLVMValueRef, BuildNot, (LLVMBuilderRef, LLVMValueRef, const char *))                        \
     F(LLVMValueRef, BuildExtractElement, (LLVMBuilderRef, LLVMValueRef, LLVMValueRef, const char *))
 
@@ -153,7 +155,7 @@ bool llvm_find(void *library, struct llvm *l);
 /* ---- What is the same in all lanes (uniform.c) ---- */
 
 /* Values that a proof has met. */
-enum { LLVM_SEEN = 512 };
+enum { LLVM_SEEN = 4096 };
 
 struct llvm_set {
     LLVMValueRef v[LLVM_SEEN];
@@ -174,6 +176,32 @@ bool llvm_same(const struct llvm *l, LLVMValueRef v);                /* whether 
 /* A vector with a number in all lanes, where the builder is. */
 LLVMValueRef llvm_splat(const struct llvm *l, LLVMBuilderRef b, LLVMValueRef number, unsigned lanes);
 
+/* The number that a constant has in all lanes; false if it is none. */
+bool llvm_constant(const struct llvm *l, LLVMValueRef v, unsigned *number);
+
+/* ---- What is read of texel buffers (fetches.c) ---- */
+
+/* Where a number comes from: a word of what is loaded, cleared where this lane of in_range is 0; in_range may be missing. */
+struct llvm_origin {
+    LLVMValueRef load, in_range;
+    unsigned word, lane;
+};
+
+unsigned llvm_words(const struct llvm *l, LLVMTypeRef t); /* of 32 bits in an element of a vector, 0 if it is none of such */
+/* Follows one word of a vector back to a load. */
+bool llvm_origin(const struct llvm *l, LLVMValueRef v, unsigned word, struct llvm_origin *o);
+/* Whether a lane reads at base + offset[lane], in bytes. */
+bool llvm_lane_address(const struct llvm *l, LLVMValueRef load, unsigned lane, LLVMValueRef *base, LLVMValueRef *offset);
+
+/* In every lane a word of the texel with this index, 0 where there is none. A texel has 1 << shift bytes. `block` is where
+ * it is read, NULL if that is more than one. */
+struct llvm_fetch {
+    LLVMValueRef base, index, size, in_range;
+    LLVMBasicBlockRef block;
+    unsigned shift, word;
+};
+bool llvm_fetch(const struct llvm *l, LLVMValueRef v, struct llvm_fetch *f); /* v: what was read, cleared */
+
 /* Calls change() for every instruction, which it may remove: how many it changed. (llvm.c) */
 unsigned llvm_each(const struct llvm *l, LLVMModuleRef module,
                    bool (*change)(const struct llvm *l, LLVMModuleRef module, LLVMBuilderRef b, LLVMValueRef v));
@@ -181,6 +209,8 @@ unsigned llvm_each(const struct llvm *l, LLVMModuleRef module,
 /* Passes: how many places they changed. A module stays right if any of them is left out. */
 unsigned llvm_gathers(const struct llvm *l, LLVMModuleRef module);  /* what all lanes read from one place (gathers.c) */
 unsigned llvm_loops(const struct llvm *l, LLVMModuleRef module);    /* loops that all lanes leave at once (loops.c) */
+unsigned llvm_strides(const struct llvm *l, LLVMModuleRef module); /* what a loop reads in strides (strides.c) */
+unsigned llvm_sides(const struct llvm *l, LLVMModuleRef module);   /* what lanes read side by side (sides.c) */
 unsigned llvm_shares(const struct llvm *l, LLVMModuleRef module);   /* what one lane reads for all (shares.c) */
 unsigned llvm_scatters(const struct llvm *l, LLVMModuleRef module); /* lanes that write side by side (scatters.c) */
 unsigned llvm_fuse(const struct llvm *l, LLVMModuleRef module);     /* products that are added (fuse.c) */

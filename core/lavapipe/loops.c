@@ -174,7 +174,7 @@ static bool collect(struct loop *o, LLVMValueRef function)
             if (o->inside[i] != o->latch && (!inside(o, l->GetSuccessor(end, k)) || l->GetSuccessor(end, k) == o->head))
                 return false;
     }
-    return !inside(o, o->exit) && o->head != first && !llvm_is(l, l->GetFirstInstruction(o->exit), LLVMPHI);
+    return !inside(o, o->exit) && o->head != first;
 }
 
 /* ---- What the loop carries ---- */
@@ -345,9 +345,16 @@ static void move(struct loop *o, LLVMValueRef v)
     l->InsertIntoBuilder(o->b, v);
 }
 
+/* The count with which the next loop goes on. */
+static bool is_count(const struct loop *o, LLVMValueRef v)
+{
+    return llvm_is(o->l, v, LLVMAdd) && o->l->GetOperand(v, 0) == o->limit && o->l->IsConstant(o->l->GetOperand(v, 1)) &&
+           o->l->GetInstructionParent(v) == o->head;
+}
+
 static bool is_carried(struct loop *o, LLVMValueRef v)
 {
-    return before_mask(o, v) || carried(o, v) || can_move(o, v, DEPTH);
+    return before_mask(o, v) || is_count(o, v) || carried(o, v) || can_move(o, v, DEPTH);
 }
 
 static bool take_carried(struct loop *o, LLVMValueRef v)
@@ -436,12 +443,38 @@ static void fill(struct loop *o, LLVMValueRef v)
                 l->SetOperand(users[i], (unsigned)k, full_mask);
 }
 
+/* Where the exit is the next loop's first block it has phis: a block of its own then leads there instead of the latch. */
+static LLVMBasicBlockRef way_out(struct loop *o)
+{
+    const struct llvm *l = o->l;
+    LLVMBasicBlockRef way;
+
+    if (!llvm_is(l, l->GetFirstInstruction(o->exit), LLVMPHI))
+        return o->exit;
+    way = l->InsertBasicBlockInContext(l->GetModuleContext(o->module), o->exit, "out");
+    l->PositionBuilderAtEnd(o->b, way);
+    l->BuildBr(o->b, o->exit);
+    for (LLVMValueRef v = l->GetFirstInstruction(o->exit), next, phi; llvm_is(l, v, LLVMPHI); v = next) {
+        next = l->GetNextInstruction(v);
+        l->PositionBuilderBefore(o->b, v);
+        phi = l->BuildPhi(o->b, l->TypeOf(v), "");
+        for (unsigned i = 0, n = l->CountIncoming(v); i < n; i++) {
+            LLVMValueRef value = l->GetIncomingValue(v, i);
+            LLVMBasicBlockRef from = l->GetIncomingBlock(v, i);
+            l->AddIncoming(phi, &value, from == o->latch ? &way : &from, 1);
+        }
+        l->ReplaceAllUsesWith(v, phi);
+        l->InstructionEraseFromParent(v);
+    }
+    return way;
+}
+
 static void cut(struct loop *o)
 {
     const struct llvm *l = o->l;
     LLVMContextRef context = l->GetModuleContext(o->module);
     LLVMTypeRef number = l->Int32TypeInContext(context);
-    LLVMBasicBlockRef head = l->InsertBasicBlockInContext(context, o->head, "head");
+    LLVMBasicBlockRef head = l->InsertBasicBlockInContext(context, o->head, "head"), exit;
     LLVMValueRef lane, any, count, v, next;
 
     fill(o, o->mask);
@@ -451,6 +484,7 @@ static void cut(struct loop *o)
                 fill(o, l->GetOperand(o->part[i], 0));
             fill(o, o->part[i]);
         }
+    exit = way_out(o); /* not before: a part may be one of the exit's phis, which are made anew */
 
     /* Whoever led to the head leads to the new one; the latch among them. */
     for (LLVMBasicBlockRef block = l->GetFirstBasicBlock(l->GetBasicBlockParent(o->head)); block;
@@ -471,7 +505,7 @@ static void cut(struct loop *o)
     lane = l->BuildExtractElement(o->b, o->mask, l->ConstInt(number, 0, 0), "");
     any = l->BuildICmp(o->b, LLVMIntNE, lane, l->ConstNull(l->TypeOf(lane)), "");
     count = l->BuildICmp(o->b, LLVMIntSGT, o->limit, l->ConstNull(l->TypeOf(o->limit)), "");
-    l->BuildCondBr(o->b, l->BuildAnd(o->b, any, count, ""), o->head, o->exit);
+    l->BuildCondBr(o->b, l->BuildAnd(o->b, any, count, ""), o->head, exit);
     l->InstructionEraseFromParent(l->GetBasicBlockTerminator(o->latch));
     l->PositionBuilderAtEnd(o->b, o->latch);
     l->BuildBr(o->b, head);

@@ -13,7 +13,7 @@
  */
 #include "lavapipe/llvm.h"
 
-enum { MOST_FETCHES = 128, MOST_LANES = 32, MOST_DEPTH = 32 };
+enum { MOST_FETCHES = 128, MOST_LANES = 32 };
 
 /* Lanes' addresses that were made anew, by those that were there before. */
 struct fetch {
@@ -29,81 +29,6 @@ struct shares {
     struct fetch fetches[MOST_FETCHES]; /* of the block */
     unsigned n;
 };
-
-/* Where a number comes from: a word of what is loaded, cleared where this lane of in_range is 0; in_range may be missing. */
-struct origin {
-    LLVMValueRef load, in_range;
-    unsigned word, lane;
-};
-
-/* Bits of an element, 0 of types that are no numbers. */
-static unsigned bits(const struct llvm *l, LLVMTypeRef t)
-{
-    switch (l->GetTypeKind(t)) {
-    case LLVMFloatTypeKind: return 32;
-    case LLVMDoubleTypeKind: return 64;
-    case LLVMIntegerTypeKind: return l->GetIntTypeWidth(t);
-    default: return 0;
-    }
-}
-
-/* Words of 32 bits in an element of a vector, 0 if it is none of such. */
-static unsigned words(const struct llvm *l, LLVMTypeRef t)
-{
-    return l->GetTypeKind(t) == LLVMVectorTypeKind && bits(l, l->GetElementType(t)) % 32 == 0
-               ? bits(l, l->GetElementType(t)) / 32
-               : 0;
-}
-
-static bool is_mask(const struct llvm *l, LLVMValueRef v)
-{
-    return llvm_is(l, v, LLVMSExt) && llvm_is(l, l->GetOperand(v, 0), LLVMICmp);
-}
-
-/* Follows one word of a vector back to a load of four. */
-static bool find_origin(const struct llvm *l, LLVMValueRef v, unsigned word, struct origin *o)
-{
-    *o = (struct origin){ 0 };
-    for (int depth = 0; depth < MOST_DEPTH && l->IsAInstruction(v); depth++) {
-        unsigned size = words(l, l->TypeOf(v)), n, at;
-        LLVMValueRef x, y;
-        if (!size)
-            return false;
-        switch (l->GetInstructionOpcode(v)) {
-        case LLVMBitCast:
-            if (!words(l, l->TypeOf(l->GetOperand(v, 0))))
-                return false;
-            /* fall through */
-        case LLVMFreeze:
-            v = l->GetOperand(v, 0);
-            break;
-        case LLVMShuffleVector:
-            n = llvm_lanes(l, l->TypeOf(l->GetOperand(v, 0)));
-            if (word / size >= l->GetNumMaskElements(v) || l->GetMaskValue(v, word / size) < 0)
-                return false;
-            at = (unsigned)l->GetMaskValue(v, word / size);
-            v = l->GetOperand(v, at / n);
-            word = at % n * size + word % size;
-            break;
-        case LLVMAnd:
-            x = l->GetOperand(v, 0);
-            y = l->GetOperand(v, 1);
-            if (o->in_range || size != 1 || is_mask(l, x) == is_mask(l, y))
-                return false;
-            o->in_range = is_mask(l, x) ? x : y;
-            o->lane = word;
-            v = is_mask(l, x) ? y : x;
-            break;
-        case LLVMLoad:
-            o->load = v;
-            o->word = word;
-            return size == 1 && llvm_lanes(l, l->TypeOf(v)) == 4;
-        default:
-            return false;
-        }
-    }
-    return false;
-}
 
 /* ---- Addresses ---- */
 
@@ -159,23 +84,18 @@ static struct fetch *addresses(struct shares *s, LLVMValueRef offset, LLVMValueR
 
 /* Where to read what a lane of a fetch reads, or zeros if it is out of range, so that it need not be cleared. What else
  * the fetch is used for stays as it is. NULL if it is not a lane's fetch. */
-static LLVMValueRef place(struct shares *s, const struct origin *o, LLVMValueRef v)
+static LLVMValueRef place(struct shares *s, const struct llvm_origin *o, LLVMValueRef v)
 {
     const struct llvm *l = s->l;
-    LLVMTypeRef byte = l->Int8TypeInContext(s->context);
-    LLVMValueRef at = llvm_strip(l, l->GetOperand(o->load, 0)), index, lane, offset;
+    LLVMValueRef base, offset;
     struct fetch *fetch;
 
     if (!o->in_range)
         return l->GetOperand(o->load, 0);
-    if (!llvm_is(l, at, LLVMGetElementPtr) || l->GetNumOperands(at) != 2 || l->GetGEPSourceElementType(at) != byte ||
-        !llvm_is(l, index = l->GetOperand(at, 1), LLVMSExt) ||
-        !llvm_is(l, lane = l->GetOperand(index, 0), LLVMExtractElement) || !l->IsAConstantInt(l->GetOperand(lane, 1)) ||
-        l->ConstIntGetZExtValue(l->GetOperand(lane, 1)) != o->lane ||
-        !llvm_is(l, offset = l->GetOperand(lane, 0), LLVMAnd) ||
+    if (!llvm_lane_address(l, o->load, o->lane, &base, &offset) || !llvm_is(l, offset, LLVMAnd) ||
         (l->GetOperand(offset, 0) != o->in_range && l->GetOperand(offset, 1) != o->in_range))
         return NULL;
-    fetch = addresses(s, offset, o->in_range, l->GetOperand(at, 0), v, l->TypeOf(l->GetOperand(o->load, 0)));
+    fetch = addresses(s, offset, o->in_range, base, v, l->TypeOf(l->GetOperand(o->load, 0)));
     return fetch ? fetch->places[o->lane] : NULL;
 }
 
@@ -186,7 +106,7 @@ static bool is_splat(const struct llvm *l, LLVMValueRef v, unsigned *lane)
 {
     unsigned n;
 
-    if (!llvm_is(l, v, LLVMShuffleVector) || words(l, l->TypeOf(v)) != 1 || l->GetMaskValue(v, 0) < 0)
+    if (!llvm_is(l, v, LLVMShuffleVector) || llvm_words(l, l->TypeOf(v)) != 1 || l->GetMaskValue(v, 0) < 0)
         return false;
     n = l->GetNumMaskElements(v);
     for (unsigned i = 1; i < n; i++)
@@ -199,12 +119,12 @@ static bool is_splat(const struct llvm *l, LLVMValueRef v, unsigned *lane)
 static bool share(struct shares *s, LLVMValueRef v)
 {
     const struct llvm *l = s->l;
-    struct origin o;
+    struct llvm_origin o;
     unsigned lane;
     LLVMTypeRef number;
     LLVMValueRef from, at;
 
-    if (!is_splat(l, v, &lane) || !find_origin(l, l->GetOperand(v, 0), lane, &o) ||
+    if (!is_splat(l, v, &lane) || !llvm_origin(l, l->GetOperand(v, 0), lane, &o) ||
         l->GetInstructionParent(o.load) != l->GetInstructionParent(v) || !(from = place(s, &o, v)))
         return false;
     number = l->GetElementType(l->TypeOf(v));

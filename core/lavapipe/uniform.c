@@ -40,10 +40,13 @@ bool llvm_writes(const struct llvm *l, LLVMValueRef v)
     switch (l->GetInstructionOpcode(v)) {
     case LLVMStore: case LLVMInvoke: case LLVMFence: case LLVMAtomicCmpXchg: case LLVMAtomicRMW:
         return true;
+    case LLVMLoad: /* of what others write meanwhile */
+        return l->GetVolatile(v) || l->GetOrdering(v);
     case LLVMCall:
         name = l->GetValueName2(l->GetOperand(v, (unsigned)l->GetNumOperands(v) - 1), &n);
         return n < 5 || strncmp(name, "llvm.", 5) || memmem(name, n, "mem", 3) || memmem(name, n, "store", 5) ||
-               memmem(name, n, "scatter", 7) || memmem(name, n, "maskmov", 7) || memmem(name, n, ".coro.", 6);
+               memmem(name, n, "scatter", 7) || memmem(name, n, "maskmov", 7) || memmem(name, n, "counter", 7) ||
+               memmem(name, n, ".coro.", 6);
     default:
         return false;
     }
@@ -92,6 +95,22 @@ static bool same_constant(const struct llvm *l, LLVMValueRef v)
     for (unsigned i = 1; i < n; i++)
         if (l->GetElementAsConstant(v, i) != l->GetElementAsConstant(v, 0))
             return false;
+    return true;
+}
+
+bool llvm_constant(const struct llvm *l, LLVMValueRef v, unsigned *number)
+{
+    if (!l->IsConstant(v) || !same_constant(l, v))
+        return false;
+    if (l->IsNull(v)) {
+        *number = 0;
+        return true;
+    }
+    if (llvm_lanes(l, l->TypeOf(v)) > 1 && !(v = l->IsAConstantDataSequential(v) ? l->GetElementAsConstant(v, 0) : NULL))
+        return false;
+    if (!l->IsAConstantInt(v) || l->ConstIntGetZExtValue(v) > UINT32_MAX)
+        return false;
+    *number = (unsigned)l->ConstIntGetZExtValue(v);
     return true;
 }
 
