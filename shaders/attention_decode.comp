@@ -11,6 +11,7 @@
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 #include "lib/io.glsl"
+#include "lib/exp.glsl"
 
 layout(constant_id = 2) const uint SIZE = 32;
 layout(constant_id = 3) const uint HIDDEN = 0; // segments are read: a negative one hides a key
@@ -70,7 +71,7 @@ void main()
         if (HIDDEN != 0)
             see = see && int(GET1U(segment, p.segment_at + b * p.segments + min(j + side, p.keys - 1))) >= 0;
         float top = see ? max(most, s) : most;
-        float fade = exp(most - top), e = see ? exp(s - top) : 0.0;
+        float fade = exp_fast(most - top), e = see ? exp_fast(s - top) : 0.0;
         most = top;
         total = total * fade + e;
         [[unroll]] for (uint c = 0; c < W; c += FOURS) {

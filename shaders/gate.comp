@@ -6,6 +6,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "lib/io.glsl"
+#include "lib/exp.glsl"
 
 layout(constant_id = 2) const uint ROW = 0; // of y, in units of NUM; 0: all in one row
 
@@ -35,7 +36,7 @@ void main()
 
     IDLE(i >= p.n);
     NUM g = GET(gate, AT(p.gate_at) + row * p.gate_pitch + at), u = GET(up, AT(p.up_at) + row * p.up_pitch + at);
-    NUM s = 1.0 / (1.0 + exp(-g));
+    NUM s = 1.0 / (1.0 + exp_fast(-g));
 #ifdef FORWARD
     SET(y, AT(p.y_at) + i, i < p.n, g * s * u);
 #else

@@ -42,11 +42,6 @@ const uint NA = (TM + LANES - 1) / LANES;
 
 #ifdef BLOCKS
 #include "lib/blocks.glsl"
-#else
-NUM b_read(uint i)
-{
-    return b_number(b_stored(i), i);
-}
 #endif
 
 void main()

@@ -4,10 +4,10 @@
  * numbers at a time, values handed round among lanes. So before a device is used for the first time they
  * are tried against the loops of op_table.c, on shapes that take their fast form. A kernel that is wrong is
  * left out for its portable form; one that has none, or is wrong in that too, for reads of plain
- * buffers; what is wrong even then is refused. Of the two kernels that GPUs have for large products the faster
- * is taken, or a third, by cooperative matrices, for those by a matrix in 16 bits; of the two ways to store on CPU
- * drivers the faster one; and packed dot products where they are faster (race.c). What was found is kept beside Mesa's
- * compiled shaders and holds for this driver, this device and these shaders.
+ * buffers; what is wrong even then is refused. Of the two kernels for large products (that of CPUs needs our passes and
+ * brings one for attention along) the faster is taken, or a third, by cooperative matrices, for those by a matrix in 16
+ * bits; of the two ways to store on CPU drivers the faster one; and packed dot products where they are faster (race.c).
+ * What was found is kept beside Mesa's compiled shaders and holds for this driver, this device and these shaders.
  *
  * These are few shapes of few kernels, because a driver must compile each: `tain check` tries all of them.
  */
@@ -55,6 +55,12 @@ static const struct trial {
     { "matmul_tile", KERNEL_MATMUL_TILE, false, "matmul", { { AT(2, 132, 36), AT(2, 36, 72) }, { 0 } } },
     { "matmul_tile", KERNEL_MATMUL_TILE, true, "matmul", { { AT(2, 36, 20), AT(2, 20, 68) }, { 0 } } },
     { "matmul_tile", KERNEL_MATMUL_TILE, true, "linear", { { AT(2, 69, 35), AT(2, 67, 35), AT(1, 67) }, { 0 } } },
+    /* Panels that are copied and ones that lie well, in all three orientations, with edges. */
+    { "matmul_panel", KERNEL_MATMUL_PANEL, false, "matmul", { { AT(2, 132, 36), AT(2, 36, 96) }, { 0 } } },
+    { "matmul_panel", KERNEL_MATMUL_PANEL, true, "linear", { { AT(2, 29, 36), AT(2, 72, 36), AT(1, 72) }, { 0 } } },
+    { "matmul_panel", KERNEL_MATMUL_PANEL, true, "linear", { { AT(2, 29, 35), AT(2, 67, 35), AT(1, 67) }, { 0 } } },
+    { "matmul_panel", KERNEL_MATMUL_PANEL, false, "attention",
+      { { AT(4, 2, 20, 2, 36), AT(4, 2, 20, 2, 36), AT(4, 2, 20, 2, 36) }, { 1 } } },
     /* Tiles of both sizes, with edges, along either side of both matrices; several steps of k. */
     { "matmul_coop", KERNEL_MATMUL_COOP, false, "linear, f16", { { AT(2, 132, 100), AT(2, 72, 100), AT(1, 72) }, { 0 } } },
     { "matmul_coop", KERNEL_MATMUL_COOP, false, "linear, bf16", { { AT(2, 60, 36), AT(2, 40, 36), AT(1, 40) }, { 0 } } },
@@ -96,10 +102,18 @@ static tain_device *open_as(const char *which, const struct form *f)
     return d;
 }
 
-/* Tiles are for what GPUs read, and for products whose other kernel is right as well. */
+/* The kernel for large products is another where CPUs read, and only our passes make that one fast. */
+static enum kernel large_kernel(const tain_device *d)
+{
+    return gpu_info(d->gpu)->texel ? KERNEL_MATMUL_PANEL : KERNEL_MATMUL_TILE;
+}
+
+/* It is for products whose other kernel is right as well. */
 static bool may_tile(const tain_device *d)
 {
-    return !gpu_info(d->gpu)->texel && !(d->portable & (KERNEL_MATMUL | KERNEL_MATMUL_TILE));
+    const struct gpu_info *i = gpu_info(d->gpu);
+
+    return (!i->texel || i->passes) && !(d->portable & (KERNEL_MATMUL | large_kernel(d)));
 }
 
 /* Packed dot products are for a device that has them, where the kernel that they replace is right. */
@@ -148,12 +162,13 @@ static const struct trial *first_wrong(tain_device *d, char *why, size_t room, i
         double worst = 0, slope = 0, allowed = t->rounded ? most_rounded : most;
         uint64_t state = 1;
 
-        if ((t->kernel == KERNEL_MATMUL_TILE && !may_tile(d)) || (t->kernel == KERNEL_MATMUL_COOP && !may_cooperate(d)))
+        bool large = t->kernel & (KERNEL_MATMUL_TILE | KERNEL_MATMUL_PANEL);
+        if ((large && (t->kernel != large_kernel(d) || !may_tile(d))) || (t->kernel == KERNEL_MATMUL_COOP && !may_cooperate(d)))
             continue;
         if (t->kernel == KERNEL_DOT && !may_dot(d))
             continue;
         d->coop = t->kernel == KERNEL_MATMUL_COOP ? TILES_ALL : TILES_NEVER;
-        d->tiles = t->kernel == KERNEL_MATMUL_TILE ? TILES_ALL : TILES_NEVER;
+        d->tiles = large ? TILES_ALL : TILES_NEVER;
         d->dot = t->kernel == KERNEL_DOT ? GEMV_DOT_MOST : 0;
         *status = check_case(d, &op, &t->of, &state, &worst, &slope);
         if (*status == TAIN_ENOMEM || *status == TAIN_EINTERRUPTED)
@@ -295,7 +310,7 @@ static int find_form(const char *which, struct form *f, char *said, size_t room)
 
 tain_device *tain_device_open(const char *which)
 {
-    static const char *const names[] = { "matmul", "attention", "conv", "matmul_tile", "matmul_coop", "dot" };
+    static const char *const names[] = { "matmul", "attention", "conv", "matmul_tile", "matmul_coop", "dot", "matmul_panel" };
     const char *tiles = getenv("TAIN_MATMUL");
     struct form f = { 0 };
     tain_device *d = device_open(which);

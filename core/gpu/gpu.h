@@ -70,6 +70,8 @@ struct gpu_range {
 
 int gpu_alloc(struct gpu *g, uint64_t bytes, struct gpu_range *range);
 void gpu_free(struct gpu *g, struct gpu_range *range);
+/* Whether so many bytes can be read by single words: as texels these reach a quarter as far as fours. */
+bool gpu_by_words(const struct gpu *g, uint64_t bytes);
 
 struct gpu_usage {
     uint64_t used, peak; /* bytes given out by gpu_alloc */
@@ -93,7 +95,7 @@ struct gpu_bind {
 
 struct gpu_pipeline;
 
-enum { GPU_BINDINGS = 8, GPU_PUSH = 128 };
+enum { GPU_BINDINGS = 10, GPU_PUSH = 128 };
 
 /* The pipeline of an embedded shader, made on first use and kept. `name` is without the reading
  * suffix. `constants` are the specialization constants 2, 3, …; number 0 is the workgroup's width

@@ -79,6 +79,11 @@ uint64_t vk_view_bytes(const struct gpu *g, enum vk_view kind)
     return (kind >= VIEW_F1 ? 4 : 16) * g->info.texels - 16;
 }
 
+bool gpu_by_words(const struct gpu *g, uint64_t bytes)
+{
+    return bytes <= (g->info.texel ? vk_view_bytes(g, VIEW_F1) : g->info.range);
+}
+
 int vk_view(struct gpu *g, struct gpu_block *b, enum vk_view kind, VkBufferView *view)
 {
     static const VkFormat formats[VIEW_KINDS] = {

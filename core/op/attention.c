@@ -4,21 +4,11 @@
  * Keys and values may be stored in 16 bits, as caches are, where no gradient is wanted.
  * All come down to struct attn, which holds three views and their strides.
  */
-#include "op/attention.h"
+#include "op/attention_part.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct attn_params {
-    int32_t heads, kv_heads, causal, past;
-    float scale;
-};
-
-/* The three operands as [B, T, H, D] views, not on the tape. */
-struct attn {
-    tain_tensor *q, *k, *v;
-};
 
 static void drop(struct attn *a)
 {
@@ -50,21 +40,17 @@ static int operands(struct op_call *c, struct attn *a)
     return 0;
 }
 
-static tain_tensor *rule_of(const struct op_call *c)
+tain_tensor *attn_rule(const struct op_call *c)
 {
     int at = c->in[0]->dims == 3 ? 1 : 3;
 
     return c->inputs > at ? c->in[at] : NULL;
 }
 
-static uint32_t rules(const struct op_call *c)
+uint32_t attn_rules(const struct op_call *c)
 {
-    return (rule_of(c) ? 2 : 0) + (uint32_t)((const struct attn_params *)(const void *)c->params)->causal;
+    return (attn_rule(c) ? 2 : 0) + (uint32_t)((const struct attn_params *)(const void *)c->params)->causal;
 }
-
-struct strides {
-    uint32_t t, h, b;
-};
 
 static struct strides strides_of(const tain_tensor *t)
 {
@@ -73,12 +59,7 @@ static struct strides strides_of(const tain_tensor *t)
     return (struct strides){ (uint32_t)(t->stride[1] / unit), (uint32_t)(t->stride[2] / unit), (uint32_t)(t->stride[0] / unit) };
 }
 
-struct rest {
-    uint32_t queries, keys, heads, group, past;
-    float scale;
-};
-
-static struct rest rest_of(const struct op_call *c, const struct attn *a)
+struct rest attn_rest(const struct op_call *c, const struct attn *a)
 {
     const struct attn_params *p = (const void *)c->params;
 
@@ -89,7 +70,7 @@ static struct rest rest_of(const struct op_call *c, const struct attn *a)
     };
 }
 
-static double work_of(const struct attn *a)
+double attn_work(const struct attn *a)
 {
     return 4.0 * (double)tensor_count(a->q) * (double)a->k->shape[1];
 }
@@ -107,7 +88,7 @@ static int64_t steps(const tain_tensor *t)
 static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *shape)
 {
     const struct attn_params *p = (const void *)c->params;
-    const tain_tensor *q = c->in[0], *k = c->in[1], *v = c->in[2], *rule = rule_of(c);
+    const tain_tensor *q = c->in[0], *k = c->in[1], *v = c->in[2], *rule = attn_rule(c);
     int64_t B = q->shape[0], T = q->shape[1], S = T, D, unit;
 
     *type = TAIN_F32;
@@ -174,8 +155,7 @@ static uint32_t parts_of(const struct op_call *c, const struct attn *a)
     return parts;
 }
 
-/* Tokens that lie too evenly (op_spread) and are read by many others, laid apart: a new reference in *t. */
-static int lay_apart(const struct op_call *c, tain_tensor **t, int64_t uses)
+int attn_lay_apart(const struct op_call *c, tain_tensor **t, int64_t uses)
 {
     const tain_tensor *x = *t;
     int64_t B = x->shape[0], T = x->shape[1], wide = x->shape[2] * x->shape[3], pitch;
@@ -227,20 +207,20 @@ static int run(struct op_call *c, const struct attn *a, const char *name, uint32
     uint32_t step = shared_rows(c) ? (name[0] == 'd' ? 1 : 2) : a->q->shape[3] > 128 ? 2 : 4;
     while (step > lanes) /* what is known of fetched rows is read by a lane each */
         step /= 2;
-    uint32_t own = shared_rows(c) ? 1 : own_of(lanes, rows, others, rules(c) & 1), side = lanes / parts * own;
-    uint32_t constants[7] = { (uint32_t)a->q->shape[3], rules(c), add, lse, step, parts, own };
+    uint32_t own = shared_rows(c) ? 1 : own_of(lanes, rows, others, attn_rules(c) & 1), side = lanes / parts * own;
+    uint32_t constants[7] = { (uint32_t)a->q->shape[3], attn_rules(c), add, lse, step, parts, own };
 
     return op_dispatch(c->device, op_pipeline(c->device, 0, constants, 7, "attention.%s", name), t, count, writes, params,
                        bytes, (rows + side - 1) / side, head_rows < 32768 ? head_rows : 32768, (head_rows + 32767) / 32768,
-                       work_of(a));
+                       attn_work(a));
 }
 
 /* One query a head, no gradient: every lane its own head, on GPUs every workgroup. */
 static int decode(struct op_call *c, const struct attn *a)
 {
-    tain_tensor *rule = rule_of(c);
+    tain_tensor *rule = attn_rule(c);
     struct strides q = strides_of(a->q), k = strides_of(a->k);
-    struct rest r = rest_of(c, a);
+    struct rest r = attn_rest(c, a);
     uint32_t lanes = gpu_info(c->device->gpu)->lanes, parts = parts_of(c, a);
     uint32_t side = shared_rows(c) ? lanes / parts : 1;
     uint32_t constants[4] = { (uint32_t)a->q->shape[3], rule != NULL, parts, side };
@@ -254,12 +234,12 @@ static int decode(struct op_call *c, const struct attn *a)
     op_grid(B * H * parts * side, lanes, &x, &y);
     return op_dispatch(c->device, op_pipeline(c->device, 0, constants, 4, "attention_decode.b_%s", type_name(a->k->type)),
                        (tain_tensor *[]){ a->q, a->k, a->v, rule ? rule : a->q, c->out }, 5, 16, &p, sizeof(p), x, y, 1,
-                       work_of(a));
+                       attn_work(a));
 }
 
 static int forward(struct op_call *c)
 {
-    tain_tensor *rule = rule_of(c), *stat = NULL;
+    tain_tensor *rule = attn_rule(c), *stat = NULL;
     static const char *const names[] = { [TAIN_F32] = "forward", [TAIN_F16] = "forward_f16", [TAIN_BF16] = "forward_bf16" };
     struct attn a;
     int status = operands(c, &a);
@@ -272,18 +252,19 @@ static int forward(struct op_call *c)
         status = decode(c, &a);
     else if (!status) {
         int64_t B = a.q->shape[0], T = a.q->shape[1], H = a.q->shape[2], D = a.q->shape[3];
-        if (lay_apart(c, &a.k, T) || lay_apart(c, &a.v, T)) {
+        if (attn_lay_apart(c, &a.k, T) || attn_lay_apart(c, &a.v, T)) {
             status = tain_error_status();
             goto done;
         }
         struct { struct strides q, k, y; struct rest rest; } p = {
-            strides_of(a.q), strides_of(a.k), { (uint32_t)(H * D / 4), (uint32_t)(D / 4), (uint32_t)(T * H * D / 4) }, rest_of(c, &a),
+            strides_of(a.q), strides_of(a.k), { (uint32_t)(H * D / 4), (uint32_t)(D / 4), (uint32_t)(T * H * D / 4) }, attn_rest(c, &a),
         };
         if (c->training && !(stat = tensor_new(c->device, TAIN_F32, 4, (int64_t[]){ 2, B, H, T }))) {
             status = tain_error_status();
             goto done;
         }
-        status = run(c, &a, names[a.k->type], 0, stat != NULL,
+        status = attn_by_panels(c, &a) ? attn_panels_forward(c, &a, stat)
+                 : run(c, &a, names[a.k->type], 0, stat != NULL,
                      (tain_tensor *[]){ a.q, a.k, a.v, rule ? rule : a.q, c->out, stat ? stat : c->out }, 6, 16 | 32, &p,
                      sizeof(p), T, a.k->shape[1], B * H);
         if (stat) {
@@ -305,7 +286,7 @@ static bool shared(const struct op_call *c, int i)
 static int backward(struct op_call *c)
 {
     const struct attn_params *ap = (void *)c->params;
-    tain_tensor *rule = rule_of(c), *stat = c->saved[0], *y = c->saved[1], *dy = NULL;
+    tain_tensor *rule = attn_rule(c), *stat = c->saved[0], *y = c->saved[1], *dy = NULL;
     bool packed = c->in[0]->dims == 3, add[3] = { false, false, false };
     struct attn a, d = { NULL, NULL, NULL };
     tain_tensor **to[3] = { &d.q, &d.k, &d.v };
@@ -331,16 +312,18 @@ static int backward(struct op_call *c)
     if (!status)
         dy = view_make(c->dout, 4, a.q->shape, (int64_t[]){ a.q->shape[1] * a.q->shape[2] * D, a.q->shape[2] * D, D, 1 },
                        c->dout->offset);
-    if (!status && (!dy || lay_apart(c, &a.k, a.q->shape[1]) || lay_apart(c, &a.v, a.q->shape[1])))
+    if (!status && (!dy || attn_lay_apart(c, &a.k, a.q->shape[1]) || attn_lay_apart(c, &a.v, a.q->shape[1])))
         status = tain_error_status();
-    if (!status) {
+    if (!status && attn_by_panels(c, &a)) {
+        status = attn_panels_backward(c, &a, &d, &dy, y, stat, add[0] | add[1] << 1 | add[2] << 2);
+    } else if (!status) {
         int64_t B = a.q->shape[0], T = a.q->shape[1], S = a.k->shape[1], H = a.q->shape[2];
         struct { struct strides q, k, y, d; struct rest rest; } p = {
-            strides_of(a.q), strides_of(a.k), strides_of(dy), strides_of(d.q), rest_of(c, &a),
+            strides_of(a.q), strides_of(a.k), strides_of(dy), strides_of(d.q), attn_rest(c, &a),
         };
         status = run(c, &a, "dq", add[0], 0, (tain_tensor *[]){ a.q, a.k, a.v, rule ? rule : a.q, dy, y, d.q, stat }, 8,
                      64 | 128, &p, sizeof(p), T, S, B * H);
-        if (!status && (lay_apart(c, &a.q, S) || lay_apart(c, &dy, S)))
+        if (!status && (attn_lay_apart(c, &a.q, S) || attn_lay_apart(c, &dy, S)))
             status = tain_error_status();
         p.q = strides_of(a.q);
         p.y = strides_of(dy);

@@ -2,8 +2,8 @@
  *
  * All three orientations that training needs (x W^T, dy W, dy^T x) are one shader with two
  * specialization constants. What cannot be read four at a time goes through its V1 variant. A few rows
- * times a weight, as in decoding, have a kernel of their own, and so have large products on GPUs; where those have
- * matrix units, products by a matrix in 16 bits have another.
+ * times a weight, as in decoding, have a kernel of their own, and so have large products: one on GPUs, and one on CPUs
+ * (matmul_panel.c). Where GPUs have matrix units, products by a matrix in 16 bits have another.
  */
 #include "op/matmul.h"
 
@@ -126,7 +126,7 @@ static bool tiled(const struct gemm *g)
     const tain_device *d = g->c->device;
     int64_t least = d->tiles == TILES_ALL ? 1 : 64;
 
-    return d->tiles && !type_blocks(g->b->type) && g->M >= least && g->N >= least;
+    return d->tiles && !gpu_info(d->gpu)->texel && !type_blocks(g->b->type) && g->M >= least && g->N >= least;
 }
 
 /* With twice the rows a column of B is read half as often, where that leaves tiles enough for all of a GPU. */
@@ -320,6 +320,8 @@ int gemm(const struct gemm *g)
         return gemv_dot(g);
     if (fast && few_rows(g))
         return dispatch_few(g);
+    if (fast && gemm_by_panels(g))
+        return gemm_panels(g);
     if (fours && g->batch == 1 && gpu_info(g->c->device->gpu)->texel) {
         if (!g->ta)
             status = spread(&apart.a, &apart.a_pitch, g->M, g->K, g->N, &a);

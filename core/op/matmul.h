@@ -28,6 +28,32 @@ bool gemm_gates(const tain_tensor *x, const tain_tensor *w);
 /* Whether RMS norm(x) W^T is one product, and the faster for it. */
 bool gemm_norms(const tain_tensor *x, const tain_tensor *w);
 
+/* ---- Many rows on CPUs (matmul_panel.c) ---- */
+
+bool gemm_by_panels(const struct gemm *g); /* where the device is set to: tain_device.tiles */
+int gemm_panels(const struct gemm *g);
+
+/* A tile's rows and its columns, the latter in vectors too: with what is read, the sums fill 16 registers, or the 32 of
+ * AVX-512. */
+struct gemm_tile {
+    uint32_t rows, vectors, columns;
+};
+
+struct gemm_tile gemm_tile(const tain_device *d);
+
+/* Matrices [K, N], stored so or transposed from number `at` of `from` on: `batch` times `heads`, all of a size. */
+struct gemm_panels {
+    tain_tensor *from;
+    int64_t at;
+    bool tb, gated; /* stored [N][K]; see shaders/panel.comp */
+    int64_t N, K, pitch, heads, head_stride, batch, batch_stride;
+};
+
+/* How many numbers the panels of one matrix are. */
+int64_t gemm_panels_count(const tain_device *d, int64_t N, int64_t K);
+/* Writes them, one matrix after the other, from number `at` of `to` on (shaders/panel.comp). There are at most 65,535. */
+int gemm_lay_panels(const struct gemm_panels *s, tain_tensor *to, int64_t at);
+
 /* ---- A few rows, rounded to 8 bits (gemv_dot.c) ---- */
 
 enum { GEMV_DOT_MOST = 8 };

@@ -158,6 +158,11 @@ int op_dispatch(tain_device *d, struct gpu_pipeline *p, tain_tensor *const *t, i
     return gpu_dispatch(d->gpu, p, binds, count, params, bytes, (uint32_t)x, (uint32_t)y, (uint32_t)z, work);
 }
 
+bool op_by_words(const tain_tensor *t)
+{
+    return !t || gpu_by_words(t->device->gpu, t->storage->range.offset + t->storage->range.bytes);
+}
+
 /* ---- Rows that lie too evenly ---- */
 
 enum { EVEN = 1024, LINE = 64 };

@@ -35,6 +35,9 @@ static inline bool op_wants(const struct op_call *c, int i)
     return i < c->inputs && c->in[i] && c->in[i]->wants_grad && !(c->op->no_grad >> i & 1);
 }
 
+/* Whether kernels can read it by single numbers; NULL can. */
+bool op_by_words(const tain_tensor *t);
+
 /* Common shapes. */
 int infer_same(const struct op_call *c, tain_type *type, int *dims, int64_t *shape); /* f32, like in[0] */
 int infer_scalar(const struct op_call *c, tain_type *type, int *dims, int64_t *shape);

@@ -19,10 +19,11 @@ struct tape;
 
 /* Kernels that have a portable form beside the fast one; bits of tain_device.portable. */
 enum kernel {
-    KERNEL_MATMUL = 1, KERNEL_ATTENTION = 2, KERNEL_CONV = 4, KERNEL_MATMUL_TILE = 8, KERNEL_MATMUL_COOP = 16, KERNEL_DOT = 32
+    KERNEL_MATMUL = 1, KERNEL_ATTENTION = 2, KERNEL_CONV = 4, KERNEL_MATMUL_TILE = 8, KERNEL_MATMUL_COOP = 16, KERNEL_DOT = 32,
+    KERNEL_MATMUL_PANEL = 64
 };
 
-/* Which products matmul_tile.comp or matmul_coop.comp makes. All of them: in tests and trials, whose products are small. */
+/* Which products matmul_tile.comp (on CPUs matmul_panel.comp) or matmul_coop.comp makes. All of them: in tests and trials, whose products are small. */
 enum tiles { TILES_NEVER, TILES_LARGE, TILES_ALL };
 
 struct tain_device {

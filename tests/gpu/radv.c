@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include <vulkan/vulkan.h>
 
-enum { CONSTANTS = 14, BINDINGS = 8, PUSH = 128 };
+enum { CONSTANTS = 14, BINDINGS = 10, PUSH = 128 };
 
 /* How a shader is used: number 0 is the width (0: one subgroup), the lanes follow by themselves,
  * then the constants from number 2 on. Every shader whose name starts with `name` is made so. */

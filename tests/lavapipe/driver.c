@@ -69,7 +69,7 @@ static int with(const char *passes)
         if (!strcmp(passes, "no")) {
             CHECK(!gpu_info(d->gpu)->passes && !n.gathers && !n.loops && !n.strides && !n.sides && !n.shares && !n.fused);
         } else if (strstr(gpu_info(d->gpu)->driver, "LLVM 15.")) {
-            CHECK(gpu_info(d->gpu)->passes && n.gathers && n.loops && n.shares && n.fused);
+            CHECK(gpu_info(d->gpu)->passes && n.gathers && n.loops && n.strides && n.sides && n.shares && n.fused);
         } else if (gpu_info(d->gpu)->passes) {
             CHECK(n.fused);
         }

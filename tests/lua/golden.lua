@@ -22,7 +22,10 @@ end
 
 passes("", "attention, gradients", "conv2d", "gqa\n", "gen.codes", "group_norm")
 -- In every form that kernels have, whichever is this device's own.
-for _, form in ipairs { "TAIN_READ=alike", "TAIN_READ=texel", "TAIN_READ=buffer", "TAIN_READ=buffer TAIN_MATMUL=tiled" } do
+for _, form in ipairs {
+  "TAIN_READ=alike", "TAIN_READ=texel TAIN_MATMUL=no", "TAIN_READ=texel TAIN_MATMUL=tiled", "TAIN_READ=buffer",
+  "TAIN_READ=buffer TAIN_MATMUL=tiled",
+} do
   local said, code = sh("", form)
   local worst = tonumber(said:match("\nworst (%S+)\n$"))
   t.that(code == 0 and worst and worst <= 1e-4, form .. ": " .. said)

@@ -215,6 +215,46 @@ static void laid_apart(tain_device *d)
     free(values);
 }
 
+/* A gradient that is added to what is there is there twice, for heads whose last columns are made together with others. */
+static void added(tain_device *d, int64_t size)
+{
+    enum { B = 2, T = 27, H = 4, KV = 2 };
+    int64_t count[3] = { B * T * H * size, B * T * KV * size, B * T * KV * size };
+    tain_tensor *in[3];
+    float *values = malloc((size_t)count[0] * 4), *grad[2][3];
+
+    for (int i = 0; i < 3; i++) {
+        for (int64_t k = 0; k < count[i]; k++)
+            values[k] = check_uniform(-1, 1);
+        CHECK((in[i] = tensor_from(d, TAIN_F32, 4, (int64_t[]){ B, T, i ? KV : H, size }, values)));
+        CHECK_INT(tain_tensor_want_grad(in[i], true), 0);
+    }
+    for (int pass = 0; pass < 2; pass++) {
+        tain_tensor *y, *square, *loss;
+        CHECK_INT(tain_tape_begin(d), 0);
+        CHECK((y = tain_attention(in[0], in[1], in[2], true)) && (square = tain_mul(y, y)) && (loss = tain_sum(square)));
+        CHECK_INT(tain_backward(loss), 0);
+        for (int i = 0; i < 3; i++) {
+            tain_tensor *g = tain_tensor_grad(in[i]);
+            CHECK(g && (grad[pass][i] = malloc((size_t)count[i] * 4)));
+            CHECK_INT(tain_tensor_read(g, grad[pass][i], count[i]), 0);
+            tensor_unref(g);
+        }
+        tain_tape_end(d);
+        tensor_unref(y);
+        tensor_unref(square);
+        tensor_unref(loss);
+    }
+    for (int i = 0; i < 3; i++) {
+        for (int64_t k = 0; k < count[i]; k++)
+            CHECK_CLOSE(grad[1][i][k], 2 * grad[0][i][k], 1e-5 * (1 + fabsf(grad[0][i][k]))); /* shared keys add up apart */
+        free(grad[0][i]);
+        free(grad[1][i]);
+        tensor_unref(in[i]);
+    }
+    free(values);
+}
+
 /* What 16-bit keys and values cannot be. */
 static void refused(tain_device *d)
 {
@@ -270,10 +310,36 @@ int main(void)
         { .in = KEPT(TAIN_BF16, 2, 33, 1, 40, 1, 64), .with = { BOTH } },
         { .in = KEPT(TAIN_BF16, 2, 129, 4, 133, 4, 128), .with = { CAUSAL } },
     };
+    /* By tiles, on CPUs: less than one; heads whose last columns overlap with others; shared keys; several workgroups. */
+    static const struct check_case tiles[] = {
+        { .in = QKV(1, 2, 1, 2, 1, 16), .with = { CAUSAL } },
+        { .in = QKV(2, 19, 4, 19, 2, 16), .with = { CAUSAL } },
+        { .in = QKV(2, 7, 2, 7, 2, 32), .with = { FULL } },
+        { .in = QKV(1, 5, 2, 21, 1, 20), .with = { CAUSAL } },
+        { .in = QKV(2, 11, 2, 11, 2, 40), .with = { RULED } },
+        { .in = QKV(2, 33, 1, 40, 1, 24), .with = { BOTH } },
+        { .in = QKV(1, 70, 2, 73, 2, 16), .with = { CAUSAL } },
+    };
+    static const struct check_case packed_tiles[] = {
+        { .in = { { 3, { 2, 18, 160 } } }, .with = { BOTH, 4, 2 } },
+        { .in = { { 3, { 2, 13, 108 } } }, .with = { RULED, 2, 2 } },
+    };
     static const tain_type types[] = { TAIN_F32, TAIN_F16, TAIN_BF16 };
     tain_device *d = tain_device_open(NULL);
+    enum tiles own;
 
     CHECK(d);
+    own = d->tiles;
+    if (gpu_info(d->gpu)->texel) { /* without our passes it is only slow */
+        d->tiles = TILES_ALL;
+        CHECK_CASES(d, (&(struct check_op){ "attention, tiles", 3, run, reference, 1e-5, 2e-4 }), tiles);
+        CHECK_CASES(d, (&(struct check_op){ "attention, tiles", 1, packed_run, packed_reference, 1e-5, 2e-4 }), packed_tiles);
+        added(d, 20);
+        added(d, 32);
+        laid_apart(d);
+    }
+    d->tiles = own;
+    added(d, 20);
     CHECK_CASES(d, (&(struct check_op){ "attention", 3, run, reference, 1e-5, 2e-4 }), cases);
     CHECK_CASES(d, (&(struct check_op){ "attention", 1, packed_run, packed_reference, 1e-5, 2e-4 }), packed);
     CHECK_CASES(d, (&(struct check_op){ "attention, cached", 3, run, reference, 1e-5, .no_grad = true }), kept);

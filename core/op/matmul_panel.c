@@ -1,0 +1,173 @@
+/* matmul_panel.c - large products on CPUs.
+ *
+ * A processor adds products at its full speed while the sums are in registers and what it reads lies one after the other. So
+ * B is copied into panels first, as wide as a tile; a copy costs what a few rows of the product cost, and turns numbers
+ * of 16 bits into floats on the way. What lies well as it is, is read as it is.
+ */
+#include "op/matmul.h"
+
+/* What is read again and again stays in a second cache: a panel of so many rows of B, beside what is read of A; where A is
+ * stored transposed fewer, since a row of it is in another line for each of them; as many panels side by side as CACHE bytes.
+ * A workgroup does 65,535 turns of its loops at most on the CPU driver. */
+enum { K_AT_ONCE = 4096, K_TRANSPOSED = 512, CACHE = 1 << 18, DOWN = 16, TURNS_MOST = 60000 };
+
+/* Fewer rows cost less than the copy, and fewer columns leave most of a panel empty; a larger copy, of numbers, costs memory. */
+enum { ROWS_LEAST = 24, COLUMNS_LEAST = 16, COPY_MOST = 1 << 24 };
+
+/* Of k. An activation is of the whole sum. */
+static int64_t at_once(const struct gemm *g)
+{
+    int64_t most = g->activation != GEMM_NONE ? g->K : g->ta ? K_TRANSPOSED : K_AT_ONCE;
+
+    return g->K < most ? g->K : most;
+}
+
+bool gemm_by_panels(const struct gemm *g)
+{
+    const tain_device *d = g->c->device;
+    bool all = d->tiles == TILES_ALL;
+    int64_t copied = g->batch * gemm_panels_count(d, g->N, at_once(g));
+
+    if (!d->tiles || !gpu_info(d->gpu)->texel || type_blocks(g->b->type) || g->norm)
+        return false;
+    if ((!all && (g->M < ROWS_LEAST || g->N < COLUMNS_LEAST)) || g->batch > 65535 || at_once(g) > TURNS_MOST)
+        return false;
+    return op_by_words(g->a) && op_by_words(g->b) && op_by_words(g->bias) && op_by_words(g->add) && op_by_words(g->c) &&
+           copied <= COPY_MOST && gpu_by_words(d->gpu, (uint64_t)copied * 4);
+}
+
+struct gemm_tile gemm_tile(const tain_device *d)
+{
+    uint32_t lanes = gpu_info(d->gpu)->lanes;
+
+    return (struct gemm_tile){ lanes >= 16 ? 12 : 6, 2, 2 * lanes };
+}
+
+/* Where B is read. */
+struct panels {
+    tain_tensor *copy; /* NULL: as it is */
+    int64_t pitch, panel, batch; /* from a row to the next, a panel, a matrix */
+};
+
+/* Whether rows of a tile's columns can be read where they are, and are not all in the same few sets of a cache. */
+static bool lies_well(const struct gemm *g, const struct gemm_tile *t)
+{
+    return !g->tb && g->b->type == TAIN_F32 && g->N % t->columns == 0 && !op_even(TAIN_F32, g->b_pitch);
+}
+
+int64_t gemm_panels_count(const tain_device *d, int64_t N, int64_t K)
+{
+    int64_t columns = gemm_tile(d).columns;
+
+    return (N + columns - 1) / columns * columns * K;
+}
+
+int gemm_lay_panels(const struct gemm_panels *s, tain_tensor *to, int64_t at)
+{
+    enum { ROWS = 256 };
+    tain_device *d = to->device;
+    struct gemm_tile t = gemm_tile(d);
+    int64_t across = (s->N + t.columns - 1) / t.columns, matrices = s->batch * s->heads;
+    int64_t all = s->at | s->pitch | (s->tb ? s->K : s->N);
+    bool v4;
+    uint32_t constants[3] = { t.vectors, s->tb, s->gated };
+    struct { uint32_t N, K, b_pitch, b_batch, to_batch, rows, heads, b_head; } p = {
+        (uint32_t)s->N, (uint32_t)s->K, (uint32_t)s->pitch, (uint32_t)s->batch_stride, (uint32_t)(across * t.columns * s->K),
+        ROWS, (uint32_t)s->heads, (uint32_t)s->head_stride,
+    };
+    struct gpu_bind from = tensor_bind(s->from, GPU_READ), written = tensor_bind(to, GPU_WRITE);
+    uint64_t skip = (uint64_t)(s->at - s->from->offset) * type_bytes(s->from->type);
+
+    all |= (s->batch > 1 ? s->batch_stride : 0) | (s->heads > 1 ? s->head_stride : 0) | at;
+    v4 = all % 4 == 0;
+    from.offset += skip;
+    from.bytes -= skip;
+    written.offset += (uint64_t)at * 4;
+    written.bytes -= (uint64_t)at * 4;
+    return gpu_dispatch(d->gpu, op_pipeline(d, 0, constants, 3, "panel.%s.b_%s", v4 ? "v4" : "v1", type_name(s->from->type)),
+                        (struct gpu_bind[]){ written, from, written }, v4 ? 3 : 2, &p, sizeof(p), (uint32_t)across,
+                        (uint32_t)((s->K + ROWS - 1) / ROWS), (uint32_t)matrices, (double)(matrices * s->K * s->N));
+}
+
+/* B from row k on, `K` of them. */
+static int copy(const struct gemm *g, const struct gemm_tile *t, int64_t k, int64_t K, struct panels *p)
+{
+    int64_t one = gemm_panels_count(g->c->device, g->N, K);
+
+    *p = (struct panels){ tensor_new(g->c->device, TAIN_F32, 2, (int64_t[]){ g->batch, one }), t->columns, t->columns * K, one };
+    if (!p->copy)
+        return tain_error_status();
+    return gemm_lay_panels(&(struct gemm_panels){
+        .from = g->b, .at = g->b->offset + (g->tb ? k : k * g->b_pitch), .tb = g->tb, .gated = g->activation == GEMM_GATE,
+        .N = g->N, .K = K, .pitch = g->b_pitch, .heads = 1, .batch = g->batch, .batch_stride = g->b_batch,
+    }, p->copy, 0);
+}
+
+/* Tiles of a workgroup: so many panels wide, so many one below the other. */
+static void share_out(const struct gemm *g, const struct gemm_tile *t, int64_t K, int64_t *wide, int64_t *down)
+{
+    enum { GROUPS_LEAST = 16 };
+    int64_t panels = (g->N + t->columns - 1) / t->columns, tiles = (g->M + t->rows - 1) / t->rows, most;
+
+    *wide = CACHE / (K * t->columns * 4);
+    *wide = *wide < 1 ? 1 : *wide > panels ? panels : *wide;
+    most = TURNS_MOST / (*wide * (K + 1) + 1); /* each loop counts its own turns */
+    *down = most < 1 ? 1 : most < DOWN ? most : DOWN;
+    while (*down > 1 && (panels + *wide - 1) / *wide * ((tiles + *down - 1) / *down) * g->batch < GROUPS_LEAST)
+        *down /= 2;
+}
+
+static int multiply(const struct gemm *g, const struct gemm_tile *t, int64_t k, int64_t K, const struct panels *b)
+{
+    tain_device *d = g->c->device;
+    bool first = k == 0, last = k + K == g->K;
+    int64_t panels = (g->N + t->columns - 1) / t->columns, tiles = (g->M + t->rows - 1) / t->rows, wide, down;
+    tain_tensor *add = first ? g->add : g->c;
+    uint32_t constants[6] = { t->rows, t->vectors, g->ta, add != NULL, last && g->bias, first && last ? g->activation : 0 };
+    struct gpu_bind binds[5] = { tensor_bind(g->a, GPU_READ), tensor_bind(b->copy ? b->copy : g->b, GPU_READ),
+                                 tensor_bind(g->bias ? g->bias : g->a, GPU_READ), tensor_bind(add ? add : g->a, GPU_READ),
+                                 tensor_bind(g->c, GPU_WRITE) };
+    uint64_t a_skip = (uint64_t)(g->ta ? k * g->a_pitch : k) * 4, b_skip = b->copy ? 0 : (uint64_t)(k * g->b_pitch) * 4;
+    struct { uint32_t M, N, K, a_pitch, b_pitch, c_pitch, a_batch, b_batch, c_batch, b_panel, down, across; } p;
+
+    share_out(g, t, K, &wide, &down);
+    binds[0].offset += a_skip;
+    binds[0].bytes -= a_skip;
+    binds[1].offset += b_skip;
+    binds[1].bytes -= b_skip;
+    p.M = (uint32_t)g->M;
+    p.N = (uint32_t)g->N;
+    p.K = (uint32_t)K;
+    p.a_pitch = (uint32_t)g->a_pitch;
+    p.b_pitch = (uint32_t)b->pitch;
+    p.c_pitch = (uint32_t)g->c_pitch;
+    p.a_batch = (uint32_t)g->a_batch;
+    p.b_batch = (uint32_t)b->batch;
+    p.c_batch = (uint32_t)g->c_batch;
+    p.b_panel = (uint32_t)b->panel;
+    p.down = (uint32_t)down;
+    p.across = (uint32_t)wide;
+    return gpu_dispatch(d->gpu, op_pipeline(d, 0, constants, 6, "matmul_panel"), binds, 5, &p, sizeof(p),
+                        (uint32_t)((panels + wide - 1) / wide), (uint32_t)((tiles + down - 1) / down), (uint32_t)g->batch,
+                        2.0 * (double)g->M * (double)g->N * (double)K * (double)g->batch);
+}
+
+int gemm_panels(const struct gemm *g)
+{
+    struct gemm_tile t = gemm_tile(g->c->device);
+    struct panels as_it_is = { NULL, g->b_pitch, t.columns, g->b_batch };
+    bool well = lies_well(g, &t);
+    int64_t most = at_once(g);
+    int status = 0;
+
+    for (int64_t k = 0, n; k < g->K && !status; k += n) {
+        struct panels p = as_it_is;
+        n = g->K - k < most ? g->K - k : most;
+        if (!well)
+            status = copy(g, &t, k, n, &p);
+        if (!status)
+            status = multiply(g, &t, k, n, &p);
+        tensor_unref(p.copy);
+    }
+    return status;
+}

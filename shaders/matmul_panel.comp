@@ -1,0 +1,74 @@
+// matmul_panel: C[M,N] = A[M,K] * B[K,N] as matmul.comp makes it, for CPUs: a tile has as many sums as a processor has
+// registers for, so that they are never in memory while products are added up. What is read for a product is two vectors of
+// B and a number of A for each of the tile's rows. B is laid out in panels (panel.comp), or so that a tile's columns lie side
+// by side as it is.
+//
+// A workgroup is one subgroup and makes tiles of p.down rows of tiles, p.across panels wide. GATED as in
+// matmul.comp: the first half of a panel's columns are of the left half of B, the others of the right.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
+#extension GL_KHR_shader_subgroup_basic : require
+#include "lib/io.glsl"
+#include "lib/tile.glsl"
+
+layout(constant_id = 4) const uint TA = 0; // A is stored [K][M]
+layout(constant_id = 5) const uint ADD = 0;
+layout(constant_id = 6) const uint BIAS = 0;
+layout(constant_id = 7) const uint ACTIVATION = 0;
+#include "lib/activation.glsl"
+const bool GATED = ACTIVATION == 4; // no BIAS, no ADD
+
+layout(push_constant) uniform Push {
+    uint a_at, b_at, bias_at, d_at, c_at;
+    uint M, N, K, a_pitch, b_pitch, c_pitch, a_batch, b_batch, c_batch;
+    uint b_panel, down, across; // from one panel of B to the next; tiles of a workgroup, and panels
+} p;
+
+IN1(0, A);
+IN1(1, B);
+IN1(2, bias);
+IN1(3, D);
+OUT1(4, C);
+
+const uint WIDE = GATED ? TN / 2 : TN; // columns of C, in lanes
+
+void main()
+{
+    uint lane = gl_SubgroupInvocationID, batch = gl_WorkGroupID.z, panels = (p.N + W - 1) / W;
+    uint a_base = p.a_at + batch * p.a_batch, b_base = p.b_at + batch * p.b_batch + lane, c_base = batch * p.c_batch;
+    uint M = p.M, K = p.K, a_pitch = p.a_pitch, b_pitch = p.b_pitch, c_pitch = p.c_pitch, a_step = TA == 0 ? 1 : a_pitch;
+    uint N = GATED ? p.N >> 1 : p.N, c_at = p.c_at, d_at = p.d_at, bias_at = p.bias_at, down = p.down, b_panel = p.b_panel;
+    uint first = gl_WorkGroupID.x * p.across, last = min(first + p.across, panels);
+
+    for (uint tile = 0; tile < down; tile++) {
+        uint m0 = (gl_WorkGroupID.y * down + tile) * TM;
+        if (m0 >= M)
+            break;
+        uint a_from[TM];
+        [[unroll]] for (uint r = 0; r < TM; r++)
+            a_from[r] = a_base + min(m0 + r, M - 1) * (TA == 0 ? a_pitch : 1);
+        for (uint panel = first; panel < last; panel++) {
+            float acc[TM][TN];
+            CLEAR(acc)
+            MULTIPLY(acc, A, a_from, a_step, B, b_base + panel * b_panel, b_pitch, K)
+            [[unroll]] for (uint q = 0; q < WIDE; q++) {
+                uint column = (panel * WIDE + q) * LANES + lane;
+                bool on = column < N;
+                float add = BIAS != 0 ? GET1(bias, bias_at + min(column, N - 1)) : 0.0;
+                [[unroll]] for (uint r = 0; r < TM; r++) {
+                    uint at = c_base + (m0 + r) * c_pitch + column, to = c_at + at;
+                    float v;
+                    if (GATED)
+                        v = acc[r][q] * (1.0 / (1.0 + exp_fast(-acc[r][q]))) * acc[r][q + WIDE]; /* as gate.comp */
+                    else
+                        v = activate(vec4(acc[r][q] + add)).x;
+                    if (ADD != 0)
+                        v += GET1(D, d_at + at);
+                    bool row = m0 + r < M;
+                    SET1(C, to, all(bvec2(row, on)), v);
+                }
+            }
+        }
+    }
+}
