@@ -3,8 +3,12 @@
  * One shader makes all three products (shaders/conv.comp): forward, the gradient of the image, and
  * the gradient of the weight, which is cut into chunks of image rows and folded. It wants channel
  * counts that are multiples of 4; others (the 3 of a picture) are filled up in copies.
+ *
+ * On CPUs forward is products of matrices where their kernel for large ones is used: in a frame of zeros the pixels under a
+ * row of the weight lie one after the other, so that it is a product for every row, of as many numbers as all of them have.
  */
 #include "op/elementwise.h"
+#include "op/matmul.h"
 
 enum { ITERATIONS = 60000 }; /* of one invocation; drivers exist that stop at 65,535 */
 
@@ -181,9 +185,8 @@ static int gather(struct op_call *c, const char *kind, tain_tensor *a, tain_tens
         2.0 * (double)pixels * (double)(s.kernel_high * s.kernel_wide) * (double)(s.in4 * s.out4 * 16));
 }
 
-static int forward(struct op_call *c)
+static int forward_gathered(struct op_call *c, struct shape s)
 {
-    struct shape s = shape_of(c);
     int64_t pixels = s.batch * s.to_high * s.to_wide;
     bool straight = s.out % 4 == 0 && c->out->offset % 4 == 0;
     tain_tensor *x = filled_image(c->in[0]), *w = filled_weight(&s, c->in[1]);
@@ -200,6 +203,92 @@ static int forward(struct op_call *c)
     tensor_unref(w);
     tensor_unref(x);
     return status;
+}
+
+/* ---- By panels ---- */
+
+/* The product that row 0 of the weight gives of row 0 of the images, which is one row of the framed image after the other. */
+static struct gemm product_of(const struct op_call *c, const struct shape *s, tain_tensor *x)
+{
+    const struct conv_params *v = (void *)c->params;
+    int64_t framed = s->wide + v->before + v->after;
+
+    return (struct gemm){
+        .a = x, .b = c->in[1], .bias = c->inputs > 2 ? c->in[2] : NULL, .c = c->out, .M = s->to_wide, .N = s->out,
+        .K = s->kernel_wide * s->in, .batch = s->to_high, .a_pitch = v->stride * s->in, .b_pitch = s->out, .c_pitch = s->out,
+        .a_batch = v->stride * framed * s->in, .c_batch = s->to_wide * s->out,
+    };
+}
+
+static bool by_panels(const struct op_call *c, const struct shape *s)
+{
+    const struct conv_params *v = (void *)c->params;
+    struct gemm g = product_of(c, s, c->in[0]);
+    uint64_t framed = (uint64_t)(s->batch * (s->high + v->before + v->after) * (s->wide + v->before + v->after) * s->in);
+
+    return s->batch && !(c->device->portable & KERNEL_CONV) && gemm_by_panels(&g) && gpu_by_words(c->device->gpu, framed * 4);
+}
+
+/* x in a frame of zeros. */
+static tain_tensor *framed(const struct op_call *c, const struct shape *s)
+{
+    const struct conv_params *v = (void *)c->params;
+    tain_tensor *x = c->in[0], *to;
+    int64_t high = s->high + v->before + v->after, wide = s->wide + v->before + v->after, row = s->wide * s->in * 4;
+    int status;
+
+    if (high == s->high)
+        return tensor_ref(x);
+    if (!(to = tensor_new(x->device, TAIN_F32, 4, (int64_t[]){ s->batch, high, wide, s->in })))
+        return NULL;
+    status = tensor_zero(to);
+    for (int64_t b = 0; b < s->batch && !status; b++)
+        status = gpu_copy_rows(x->device->gpu, &x->storage->range, (uint64_t)(x->offset * 4 + b * s->high * row), (uint64_t)row,
+                               &to->storage->range, (uint64_t)((b * high + v->before) * wide + v->before) * (uint64_t)s->in * 4,
+                               (uint64_t)(wide * s->in * 4), (uint64_t)row, (uint64_t)s->high);
+    if (status) {
+        tensor_unref(to);
+        return NULL;
+    }
+    return to;
+}
+
+/* A view of t from number `at` on. */
+static tain_tensor *from_number(tain_tensor *t, int64_t at)
+{
+    return view_make(t, 1, (int64_t[]){ 1 }, (int64_t[]){ 1 }, t->offset + at);
+}
+
+static int forward_panels(struct op_call *c, const struct shape *s)
+{
+    tain_tensor *x = framed(c, s);
+    int64_t row = x ? x->shape[2] * s->in : 0, image = x ? x->shape[1] * row : 0;
+    int status = x ? 0 : tain_error_status();
+
+    for (int64_t b = 0; b < s->batch && !status; b++)
+        for (int64_t k = 0; k < s->kernel_high && !status; k++) {
+            struct gemm g = product_of(c, s, x);
+            g.a = from_number(x, b * image + k * row);
+            g.b = from_number(c->in[1], k * g.K * s->out);
+            g.c = from_number(c->out, b * s->to_high * g.c_batch);
+            g.add = k ? g.c : NULL;
+            g.bias = k ? NULL : g.bias;
+            status = g.a && g.b && g.c ? gemm_panels(&g) : tain_error_status();
+            tensor_unref(g.a);
+            tensor_unref(g.b);
+            tensor_unref(g.c);
+        }
+    tensor_unref(x);
+    return status;
+}
+
+static int forward(struct op_call *c)
+{
+    struct shape s = shape_of(c);
+
+    if (by_panels(c, &s))
+        return forward_panels(c, &s);
+    return forward_gathered(c, s);
 }
 
 static int backward_input(struct op_call *c, tain_tensor *dy)

@@ -22,11 +22,17 @@ static int64_t at_once(const struct gemm *g)
     return g->K < most ? g->K : most;
 }
 
+/* B's of a batch that are different ones. */
+static int64_t matrices(const struct gemm *g)
+{
+    return g->b_batch ? g->batch : 1;
+}
+
 bool gemm_by_panels(const struct gemm *g)
 {
     const tain_device *d = g->c->device;
     bool all = d->tiles == TILES_ALL;
-    int64_t copied = g->batch * gemm_panels_count(d, g->N, at_once(g));
+    int64_t copied = matrices(g) * gemm_panels_count(d, g->N, at_once(g));
 
     if (!d->tiles || !gpu_info(d->gpu)->texel || type_blocks(g->b->type) || g->norm)
         return false;
@@ -94,12 +100,13 @@ static int copy(const struct gemm *g, const struct gemm_tile *t, int64_t k, int6
 {
     int64_t one = gemm_panels_count(g->c->device, g->N, K);
 
-    *p = (struct panels){ tensor_new(g->c->device, TAIN_F32, 2, (int64_t[]){ g->batch, one }), t->columns, t->columns * K, one };
+    *p = (struct panels){ tensor_new(g->c->device, TAIN_F32, 2, (int64_t[]){ matrices(g), one }), t->columns, t->columns * K,
+                          g->b_batch ? one : 0 };
     if (!p->copy)
         return tain_error_status();
     return gemm_lay_panels(&(struct gemm_panels){
         .from = g->b, .at = g->b->offset + (g->tb ? k : k * g->b_pitch), .tb = g->tb, .gated = g->activation == GEMM_GATE,
-        .N = g->N, .K = K, .pitch = g->b_pitch, .heads = 1, .batch = g->batch, .batch_stride = g->b_batch,
+        .N = g->N, .K = K, .pitch = g->b_pitch, .heads = 1, .batch = matrices(g), .batch_stride = g->b_batch,
     }, p->copy, 0);
 }
 

@@ -55,6 +55,13 @@ int main(void)
     CHECK(d);
     CHECK_CASES(d, (&(struct check_op){ "conv2d", 3, conv, reference }), cases);
     CHECK_CASES(d, (&(struct check_op){ "conv2d without bias", 2, bare, reference }), bare_cases);
+    if (gpu_info(d->gpu)->texel) { /* as products in panels, which are for large ones otherwise */
+        enum tiles own = d->tiles;
+        d->tiles = TILES_ALL;
+        CHECK_CASES(d, (&(struct check_op){ "conv2d, tiles", 3, conv, reference }), cases);
+        CHECK_CASES(d, (&(struct check_op){ "conv2d without bias, tiles", 2, bare, reference }), bare_cases);
+        d->tiles = own;
+    }
 
     tain_tensor *x = tain_tensor_create(d, TAIN_F32, 4, (int64_t[]){ 1, 4, 4, 8 });
     tain_tensor *w = tain_tensor_create(d, TAIN_F32, 4, (int64_t[]){ 3, 3, 7, 8 });
