@@ -7,7 +7,6 @@
  *     texels of one word: a gather, or one load a lane put together
  *     number = what was read & in_range
  */
-#define _GNU_SOURCE /* memmem */
 #include "lavapipe/llvm.h"
 
 #include <string.h>

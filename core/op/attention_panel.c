@@ -2,8 +2,6 @@
 #include "op/attention_part.h"
 #include "op/matmul.h"
 
-#include <string.h>
-
 /* A workgroup does 65,535 turns of loops at most on the CPU driver. Scores are kept for as long as a row is, by every
  * workgroup of a dispatch its own: so many numbers of them, which a third cache has room for. */
 enum { TURNS_MOST = 60000, DOWN_MOST = 16, SCORES_MOST = 1 << 22 };

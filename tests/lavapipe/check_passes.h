@@ -202,4 +202,16 @@ static inline const char *eight(int n)
 #define STEP "<i32 1, i32 1, i32 1, i32 1, i32 1, i32 1, i32 1, i32 1>"
 #define INDEX "<i32 0, i32 1, i32 2, i32 3, i32 4, i32 5, i32 6, i32 7>"
 
+/* The text of a module of which a pass changed n places; it must be `want` of them, and the module whole. */
+static inline char *changed_text(const struct code *c, const char *name, unsigned n, unsigned want)
+{
+    char *text = more.PrintModuleToString(c->module), *error = NULL;
+
+    if (n != want || more.VerifyModule(c->module, 2, &error)) {
+        fprintf(stderr, "%s: %u places were changed, not %u\n%s\n", name, n, want, error ? error : text);
+        exit(1);
+    }
+    return text;
+}
+
 #endif

@@ -231,15 +231,11 @@ static void write_text(const struct form *f)
 static void change(struct code *c, const struct form *f)
 {
     unsigned n;
-    char *changed, *at, *error = NULL;
+    char *changed, *at;
 
     parse(c);
     n = llvm_strides(&l, c->module);
-    changed = more.PrintModuleToString(c->module);
-    if (n != f->changes || more.VerifyModule(c->module, 2, &error)) {
-        fprintf(stderr, "%s: %u loops were changed, not %u\n%s\n", f->name, n, f->changes, error ? error : changed);
-        exit(1);
-    }
+    changed = changed_text(c, f->name, n, f->changes);
     at = strstr(changed, "\nfast:");
     CHECK(!at == !n);
     at = at ? strstr(at, "\n  br ") : changed;
