@@ -144,6 +144,18 @@ static inline void forget(struct code *c)
 
 typedef unsigned pass(const struct llvm *l, LLVMModuleRef module);
 
+/* The text of a module of which a pass changed n places; it must be `want` of them, and the module whole. */
+static inline char *changed_text(const struct code *c, const char *name, unsigned n, unsigned want)
+{
+    char *text = more.PrintModuleToString(c->module), *error = NULL;
+
+    if (n != want || more.VerifyModule(c->module, 2, &error)) {
+        fprintf(stderr, "%s: %u places were changed, not %u\n%s\n", name, n, want, error && *error ? error : text);
+        exit(1);
+    }
+    return text;
+}
+
 /* `in` and `memory` hold small numbers, so that they may be indices; n is 0 to 11, the limit 1 to `limits`, or with 0
  * out of reach. */
 static inline void check(const char *name, pass *change, unsigned changes, int limits)
@@ -157,11 +169,7 @@ static inline void check(const char *name, pass *change, unsigned changes, int l
     compile(&before, name);
     parse(&after);
     n = change(&l, after.module);
-    if (n != changes) {
-        fprintf(stderr, "%s: %u places were changed, should be %u\n%s\n", name, n, changes,
-                more.PrintModuleToString(after.module));
-        exit(1);
-    }
+    changed_text(&after, name, n, changes);
     compile(&after, name);
     check_state = 7;
     for (int run = 0; run < RUNS; run++) {
@@ -201,17 +209,5 @@ static inline const char *eight(int n)
 #define ONES "<i32 -1, i32 -1, i32 -1, i32 -1, i32 -1, i32 -1, i32 -1, i32 -1>"
 #define STEP "<i32 1, i32 1, i32 1, i32 1, i32 1, i32 1, i32 1, i32 1>"
 #define INDEX "<i32 0, i32 1, i32 2, i32 3, i32 4, i32 5, i32 6, i32 7>"
-
-/* The text of a module of which a pass changed n places; it must be `want` of them, and the module whole. */
-static inline char *changed_text(const struct code *c, const char *name, unsigned n, unsigned want)
-{
-    char *text = more.PrintModuleToString(c->module), *error = NULL;
-
-    if (n != want || more.VerifyModule(c->module, 2, &error)) {
-        fprintf(stderr, "%s: %u places were changed, not %u\n%s\n", name, n, want, error ? error : text);
-        exit(1);
-    }
-    return text;
-}
 
 #endif

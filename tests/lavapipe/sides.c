@@ -187,18 +187,13 @@ static void side(const struct form f)
 {
     struct code before, after;
     unsigned n;
-    char *error = NULL;
 
     write_text(&f);
     parse(&before);
     compile(&before, f.name);
     parse(&after);
     n = llvm_sides(&l, after.module);
-    if (n != f.changes || more.VerifyModule(after.module, 2, &error)) {
-        fprintf(stderr, "%s: %u places were changed, not %u\n%s\n", f.name, n, f.changes,
-                error && *error ? error : more.PrintModuleToString(after.module));
-        exit(1);
-    }
+    changed_text(&after, f.name, n, f.changes);
     compile(&after, f.name);
     check_state = 7;
     for (int run = 0; run < KINDS * REPEATS && f.changes; run++) {
