@@ -85,12 +85,13 @@ void main()
 #endif
 
 #ifdef BACKWARD
-layout(push_constant) uniform Push { uint x_at, w_at, stat_at, dy_at, dx_at, rows; } p;
+layout(push_constant) uniform Push { uint x_at, w_at, stat_at, dy_at, dx_at, before_at, rows; } p;
 IN(0, x);
 IN(1, w);
 IN1(2, stat);
 IN(3, dy);
 OUT(4, dx);
+IN(5, before); // dx, to which is added: read so since a storage buffer is read lane by lane on the CPU driver
 
 NUM slope(uint row, uint i)
 {
@@ -108,7 +109,7 @@ void store(uint row, uint i, NUM v)
 
     IDLE(!on);
     if (FLAG != 0 && on)
-        v += dx.at[AT(p.dx_at) + row * N + i];
+        v += GET(before, AT(p.before_at) + row * N + i);
     SET(dx, AT(p.dx_at) + row * N + i, on, v);
 }
 

@@ -112,7 +112,7 @@ static int backward(struct op_call *c)
         op_rows(rows, width, lanes, &gx, &gy);
         status = dx ? op_dispatch(c->device,
                                   op_pipeline(c->device, width, constants, 3, "norm.backward.%s", wide ? "v4" : "v1"),
-                                  (tain_tensor *[]){ x, c->in[1], c->saved[0], c->dout, dx }, 5, 0x10, &p, sizeof(p),
+                                  (tain_tensor *[]){ x, c->in[1], c->saved[0], c->dout, dx, dx }, 6, 0x10, &p, sizeof(p),
                                   gx, gy, 1, 24.0 * (double)tensor_count(x))
                     : tain_error_status();
         status = op_grad_close(&g, status);
