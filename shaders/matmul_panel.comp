@@ -17,6 +17,7 @@ layout(constant_id = 5) const uint ADD = 0;
 layout(constant_id = 6) const uint BIAS = 0;
 layout(constant_id = 7) const uint ACTIVATION = 0;
 #include "lib/activation.glsl"
+layout(constant_id = 8) const uint EDGE = 0; // the last panel is not full
 const bool GATED = ACTIVATION == 4; // no BIAS, no ADD
 
 layout(push_constant) uniform Push {
@@ -66,7 +67,9 @@ void main()
                     if (ADD != 0)
                         v += GET1(D, d_at + at);
                     bool row = m0 + r < M;
-                    SET1(C, to, all(bvec2(row, on)), v);
+                    if (EDGE != 0)
+                        row = all(bvec2(row, on));
+                    SET1(C, to, row, v);
                 }
             }
         }

@@ -179,6 +179,10 @@ LLVMValueRef llvm_splat(const struct llvm *l, LLVMBuilderRef b, LLVMValueRef num
 /* The number that a constant has in all lanes; false if it is none. */
 bool llvm_constant(const struct llvm *l, LLVMValueRef v, unsigned *number);
 
+/* Whether every lane is the one before plus one (rows.c), and lane 0 of what it is made of, where the builder is. */
+bool llvm_beside(const struct llvm *l, LLVMValueRef v);
+LLVMValueRef llvm_first(const struct llvm *l, LLVMBuilderRef b, LLVMValueRef v);
+
 /* ---- What is read of texel buffers (fetches.c) ---- */
 
 /* Where a number comes from: a word of what is loaded, cleared where this lane of in_range is 0; in_range may be missing. */

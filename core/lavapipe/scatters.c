@@ -30,6 +30,8 @@ struct scatter {
     LLVMValueRef original[MOST_CLONES], clone[MOST_CLONES];
     LLVMBasicBlockRef step[MOST_STEPS];  /* of what comes before the loop; the first is the end of `before` */
     LLVMValueRef passed[MOST_STEPS];     /* which lanes may take the next step; NULL: nothing is asked yet */
+    LLVMValueRef also[MOST_STEPS];       /* and whether all may, where it is known of all at once; or NULL */
+    LLVMValueRef row, first;             /* an index that lies in a row by what was asked, and its lane 0; or NULL */
     unsigned lanes, blocks, n_tests, n_stores, clones, steps;
 };
 
@@ -201,13 +203,21 @@ static void ask(struct scatter *s, LLVMValueRef test)
     *passed = *passed ? s->l->BuildSelect(s->b, *passed, test, s->l->ConstNull(s->l->TypeOf(test)), "") : test;
 }
 
+/* The same of what is true of all lanes or none. */
+static void ask_once(struct scatter *s, LLVMValueRef test)
+{
+    LLVMValueRef *also = &s->also[s->steps];
+
+    *also = *also ? s->l->BuildSelect(s->b, *also, test, s->l->ConstNull(s->l->TypeOf(test)), "") : test;
+}
+
 /* What v reads may be there only if all lanes have passed what was asked so far. */
 static void step_to(struct scatter *s, LLVMValueRef v)
 {
-    if (!s->passed[s->steps] || !reads(s, v, true, DEPTH))
+    if ((!s->passed[s->steps] && !s->also[s->steps]) || !reads(s, v, true, DEPTH))
         return;
     s->step[++s->steps] = s->l->InsertBasicBlockInContext(s->context, s->head, "step");
-    s->passed[s->steps] = NULL;
+    s->passed[s->steps] = s->also[s->steps] = NULL;
     s->l->PositionBuilderAtEnd(s->b, s->step[s->steps]);
 }
 
@@ -338,18 +348,77 @@ static LLVMValueRef in_a_row(struct scatter *s, const struct writes *w, LLVMValu
     return all;
 }
 
+/* Whether the lanes of an index lie in a row, if they pass what is asked here: that they are not led away, and that no lane
+ * but the first begins anew at 0, where the index is counted in so many bits. */
+static bool is_row(struct scatter *s, LLVMValueRef row)
+{
+    const struct llvm *l = s->l;
+    LLVMValueRef led[2] = { NULL, NULL }, last, index = row, first;
+    unsigned mask = UINT32_MAX;
+
+    if (row == s->row)
+        return true;
+    /* where `on`, index & mask, else what is past all buffers; or the other way round */
+    if (llvm_is(l, index, LLVMSelect) && llvm_same(l, l->GetOperand(index, 0)))
+        for (unsigned i = 0; i < 2; i++)
+            if (l->IsConstant(l->GetOperand(index, 2 - i))) {
+                led[i] = l->GetOperand(index, 0);
+                index = l->GetOperand(index, 1 + i);
+                break;
+            }
+    if (llvm_is(l, index, LLVMAnd) && llvm_constant(l, l->GetOperand(index, 1), &mask)) {
+        if (mask < 64 || mask & (mask + 1))
+            return false;
+        index = l->GetOperand(index, 0);
+    }
+    if (llvm_lanes(l, l->TypeOf(index)) != s->lanes || !llvm_beside(l, index))
+        return false;
+    for (unsigned i = 0; i < 2; i++)
+        if (led[i]) {
+            LLVMValueRef on = llvm_first(l, s->b, led[i]);
+            ask_once(s, i ? l->BuildNot(s->b, on, "") : on);
+        }
+    first = llvm_first(l, s->b, index);
+    if (mask != UINT32_MAX)
+        first = l->BuildAnd(s->b, first, l->ConstInt(l->TypeOf(first), mask, 0), "");
+    last = l->ConstInt(l->TypeOf(first), mask > INT32_MAX ? INT32_MAX : mask - (s->lanes - 1), 0);
+    ask_once(s, l->BuildICmp(s->b, LLVMIntULE, first, last, ""));
+    s->row = row;
+    s->first = first;
+    return true;
+}
+
+/* A test whether an index is below a number that is the same for all lanes, asked of the last lane for all of them. */
+static bool ask_row(struct scatter *s, LLVMValueRef test, bool wanted)
+{
+    const struct llvm *l = s->l;
+    LLVMValueRef index, limit, last;
+
+    if (!llvm_is(l, test, LLVMICmp) || l->GetICmpPredicate(test) != (wanted ? LLVMIntULT : LLVMIntUGE) ||
+        depends(s, l->GetOperand(test, 1), DEPTH) || l->TypeOf(l->GetOperand(test, 1)) != l->Int32TypeInContext(s->context) ||
+        !(index = each(s, l->GetOperand(test, 0), DEPTH)) || !(limit = once(s, l->GetOperand(test, 1))) ||
+        !is_row(s, index))
+        return false;
+    last = l->BuildAdd(s->b, s->first, l->ConstInt(l->TypeOf(s->first), s->lanes - 1, 0), "");
+    ask_once(s, l->BuildICmp(s->b, LLVMIntULT, last, limit, ""));
+    return true;
+}
+
 /* Asks all that must hold, in steps that lead nowhere yet. */
 static bool prepare(struct scatter *s, struct writes *w)
 {
     const struct llvm *l = s->l;
 
     s->clones = s->steps = 0;
+    s->row = NULL;
     s->step[0] = s->before;
-    s->passed[0] = NULL;
+    s->passed[0] = s->also[0] = NULL;
     l->PositionBuilderBefore(s->b, l->GetBasicBlockTerminator(s->before));
     for (unsigned i = 0; i < s->n_tests; i++) {
         LLVMValueRef test;
         step_to(s, s->tests[i]);
+        if (ask_row(s, s->tests[i], s->wanted[i]))
+            continue;
         if (!(test = each(s, s->tests[i], DEPTH)))
             return false;
         ask(s, s->wanted[i] ? test : l->BuildNot(s->b, test, ""));
@@ -361,24 +430,46 @@ static bool prepare(struct scatter *s, struct writes *w)
     return true;
 }
 
+/* The loop is entered from one block only, another than before. */
+static void enter(struct scatter *s, LLVMBasicBlockRef from)
+{
+    const struct llvm *l = s->l;
+    LLVMValueRef phi, zero = l->ConstNull(l->TypeOf(s->lane));
+
+    l->PositionBuilderBefore(s->b, s->lane);
+    phi = l->BuildPhi(s->b, l->TypeOf(s->lane), "");
+    for (unsigned i = 0; i < 2; i++)
+        if (l->GetIncomingBlock(s->lane, i) == s->latch)
+            l->AddIncoming(phi, (LLVMValueRef[]){ l->GetIncomingValue(s->lane, i) }, &s->latch, 1);
+    l->AddIncoming(phi, &zero, &from, 1);
+    l->ReplaceAllUsesWith(s->lane, phi);
+    l->InstructionEraseFromParent(s->lane);
+}
+
 static bool change(struct scatter *s)
 {
     const struct llvm *l = s->l;
-    LLVMValueRef zero = l->ConstNull(l->TypeOf(s->lane)), first, row;
+    LLVMValueRef first, row;
     LLVMTypeRef number = l->Int32TypeInContext(s->context), lanes = l->IntTypeInContext(s->context, s->lanes);
     struct writes w[MOST_STORES];
-    LLVMBasicBlockRef beside;
+    LLVMBasicBlockRef beside, slow;
 
     if (!prepare(s, w)) {
         for (; s->steps; s->steps--)
             l->DeleteBasicBlock(s->step[s->steps]);
         return false;
     }
-    first = l->BuildExtractElement(s->b, w[0].index, l->ConstInt(number, 0, 0), "");
-    ask(s, in_a_row(s, w, first));
-    /* So that no index begins anew at 0. */
-    ask(s, llvm_splat(l, s->b, l->BuildICmp(s->b, LLVMIntSGT, first, l->ConstAllOnes(number), ""), s->lanes));
+    if (s->n_stores == 1 && is_row(s, w[0].index)) {
+        first = s->first;
+    } else {
+        first = l->BuildExtractElement(s->b, w[0].index, l->ConstInt(number, 0, 0), "");
+        ask(s, in_a_row(s, w, first));
+        /* So that no index begins anew at 0. */
+        ask_once(s, l->BuildICmp(s->b, LLVMIntSGT, first, l->ConstAllOnes(number), ""));
+    }
 
+    /* The loop's own start, so that what only it needs may move there. */
+    slow = l->InsertBasicBlockInContext(s->context, s->head, "slow");
     beside = l->InsertBasicBlockInContext(s->context, s->head, "beside");
     for (unsigned i = 0; i <= s->steps; i++) {
         LLVMValueRef end = i ? NULL : l->GetBasicBlockTerminator(s->before), all;
@@ -386,14 +477,23 @@ static bool change(struct scatter *s)
             l->PositionBuilderBefore(s->b, end);
         else
             l->PositionBuilderAtEnd(s->b, s->step[i]);
-        all = l->BuildBitCast(s->b, s->passed[i], lanes, "");
-        all = l->BuildICmp(s->b, LLVMIntEQ, all, l->ConstAllOnes(lanes), "");
-        l->BuildCondBr(s->b, all, i < s->steps ? s->step[i + 1] : beside, s->head);
+        all = s->also[i];
+        if (s->passed[i]) {
+            all = l->BuildBitCast(s->b, s->passed[i], lanes, "");
+            all = l->BuildICmp(s->b, LLVMIntEQ, all, l->ConstAllOnes(lanes), "");
+            if (s->also[i])
+                all = l->BuildSelect(s->b, all, s->also[i], l->ConstNull(l->TypeOf(all)), "");
+        }
+        if (all)
+            l->BuildCondBr(s->b, all, i < s->steps ? s->step[i + 1] : beside, slow);
+        else
+            l->BuildBr(s->b, beside);
         if (end)
             l->InstructionEraseFromParent(end);
-        else
-            l->AddIncoming(s->lane, &zero, &s->step[i], 1);
     }
+    l->PositionBuilderAtEnd(s->b, slow);
+    l->BuildBr(s->b, s->head);
+    enter(s, slow);
     l->PositionBuilderAtEnd(s->b, beside);
     row = s->n_stores == 1   ? w[0].number
           : s->n_stores == 2 ? zip(s, w[0].number, w[1].number)

@@ -13,83 +13,16 @@
 
 enum { LANES_LEAST = 8 }; /* fewer: CPUs without AVX, for which a masked load is a branch a lane */
 
-/* first, first + 1, ... */
-static bool counts_up(const struct llvm *l, LLVMValueRef v, unsigned first)
-{
-    unsigned n = llvm_lanes(l, l->TypeOf(v));
-
-    if (!l->IsAConstantDataSequential(v))
-        return false;
-    for (unsigned i = 0; i < n; i++) {
-        LLVMValueRef x = l->GetElementAsConstant(v, i);
-        if (!l->IsAConstantInt(x) || l->ConstIntGetZExtValue(x) != first + i)
-            return false;
-    }
-    return true;
-}
-
-/* Whether a number that is the same in all lanes is a multiple of so many. */
-static bool is_multiple(const struct llvm *l, LLVMValueRef v, unsigned of)
-{
-    unsigned by;
-
-    if (llvm_is(l, v, LLVMShuffleVector))
-        v = l->GetMaskValue(v, 0) == 0 ? l->GetOperand(v, 0) : v;
-    if (!llvm_is(l, v, LLVMShl) || !l->IsConstant(l->GetOperand(v, 1)))
-        return false;
-    v = l->GetOperand(v, 1);
-    if (l->IsAConstantDataSequential(v)) /* of lane 0 */
-        v = l->GetElementAsConstant(v, 0);
-    else if (!llvm_constant(l, v, &by))
-        return false;
-    else
-        return by < 32 && (1u << by) % of == 0;
-    return l->IsAConstantInt(v) && l->ConstIntGetZExtValue(v) < 32 && (1u << l->ConstIntGetZExtValue(v)) % of == 0;
-}
-
-static bool beside(const struct llvm *l, struct llvm_set *seen, LLVMValueRef v)
-{
-    bool known;
-    LLVMValueRef x, y;
-
-    if (counts_up(l, v, 0))
-        return true;
-    if (!l->IsAInstruction(v))
-        return false;
-    if (!llvm_add(seen, v, &known))
-        return known;
-    switch (l->GetInstructionOpcode(v)) {
-    case LLVMPHI:
-        for (unsigned i = 0, n = l->CountIncoming(v); i < n; i++)
-            if (!beside(l, seen, l->GetIncomingValue(v, i)))
-                return false;
-        return true;
-    case LLVMAdd:
-        x = l->GetOperand(v, 0);
-        y = l->GetOperand(v, 1);
-        return llvm_same(l, y) ? beside(l, seen, x) : llvm_same(l, x) && beside(l, seen, y);
-    case LLVMSub:
-        return llvm_same(l, l->GetOperand(v, 1)) && beside(l, seen, l->GetOperand(v, 0));
-    case LLVMOr: /* a sum where nothing is carried */
-        x = l->GetOperand(v, 0);
-        y = l->GetOperand(v, 1);
-        return counts_up(l, y, 0) && llvm_same(l, x) && is_multiple(l, x, llvm_lanes(l, l->TypeOf(v)));
-    default:
-        return false;
-    }
-}
-
 static bool load(const struct llvm *l, LLVMModuleRef module, LLVMBuilderRef b, LLVMValueRef v)
 {
     LLVMContextRef context = l->GetModuleContext(module);
     LLVMTypeRef type = l->TypeOf(v), word = l->Int32TypeInContext(context), types[2] = { type, l->PointerType(type, 0) }, made;
     unsigned id = l->LookupIntrinsicID("llvm.masked.load", 16);
-    struct llvm_set seen = { .n = 0 };
     struct llvm_fetch f;
     LLVMValueRef at, arguments[4];
     unsigned n;
 
-    if (llvm_lanes(l, type) < LANES_LEAST || !llvm_fetch(l, v, &f) || f.shift != 2 || !beside(l, &seen, f.index))
+    if (llvm_lanes(l, type) < LANES_LEAST || !llvm_fetch(l, v, &f) || f.shift != 2 || !llvm_beside(l, f.index))
         return false;
     if (f.block != l->GetInstructionParent(v) || !llvm_only_reads(l, f.block))
         return false; /* what is read later must be the same */

@@ -130,7 +130,8 @@ static int multiply(const struct gemm *g, const struct gemm_tile *t, int64_t k, 
     bool first = k == 0, last = k + K == g->K;
     int64_t panels = (g->N + t->columns - 1) / t->columns, tiles = (g->M + t->rows - 1) / t->rows, wide, down;
     tain_tensor *add = first ? g->add : g->c;
-    uint32_t constants[6] = { t->rows, t->vectors, g->ta, add != NULL, last && g->bias, first && last ? g->activation : 0 };
+    uint32_t constants[7] = { t->rows, t->vectors, g->ta, add != NULL, last && g->bias, first && last ? g->activation : 0,
+                              g->N % t->columns != 0 };
     struct gpu_bind binds[5] = { tensor_bind(g->a, GPU_READ), tensor_bind(b->copy ? b->copy : g->b, GPU_READ),
                                  tensor_bind(g->bias ? g->bias : g->a, GPU_READ), tensor_bind(add ? add : g->a, GPU_READ),
                                  tensor_bind(g->c, GPU_WRITE) };
@@ -154,7 +155,7 @@ static int multiply(const struct gemm *g, const struct gemm_tile *t, int64_t k, 
     p.b_panel = (uint32_t)b->panel;
     p.down = (uint32_t)down;
     p.across = (uint32_t)wide;
-    return gpu_dispatch(d->gpu, op_pipeline(d, 0, constants, 6, "matmul_panel"), binds, 5, &p, sizeof(p),
+    return gpu_dispatch(d->gpu, op_pipeline(d, 0, constants, 7, "matmul_panel"), binds, 5, &p, sizeof(p),
                         (uint32_t)((panels + wide - 1) / wide), (uint32_t)((tiles + down - 1) / down), (uint32_t)g->batch,
                         2.0 * (double)g->M * (double)g->N * (double)K * (double)g->batch);
 }

@@ -27,6 +27,9 @@ struct form {
     int stores, bits, lanes; /* 0: 1, 32, 8 */
     const char *entry, *head, *guarded, *write, *store, *end, *behind; /* NULL: as the driver says it */
     const char *last; /* the end's test */
+    const char *index; /* the index made of what is given; NULL: it is what is given */
+    void (*made)(uint32_t *index, int lanes); /* the same */
+    bool known;        /* that it lies in a row is seen beforehand */
 };
 
 #define OR_ELSE(x, otherwise) ((x) ? (x) : (otherwise))
@@ -48,7 +51,7 @@ static void write_text(const struct form *f)
     int stores = OR_ELSE(f->stores, 1), bits = OR_ELSE(f->bits, 32), lanes = OR_ELSE(f->lanes, 8);
 
     begin();
-    say(DECLARE "%%index = load <%d x i32>, ptr %%out, align 4\n", lanes);
+    say(DECLARE "%%%s = load <%d x i32>, ptr %%out, align 4\n%s", f->index ? "given" : "index", lanes, TEXT(index, ""));
     say("%%at = getelementptr i32, ptr %%out, i64 %d\n%%mask = load <%d x i32>, ptr %%at, align 4\n", 16, lanes);
     for (int k = 0; k < stores; k++)
         say("%%x%d.at = getelementptr i32, ptr %%out, i64 %d\n%%x%d = load <%d x i%d>, ptr %%x%d.at, align 4\n", k,
@@ -86,6 +89,7 @@ static void change(struct code *c, const struct form *f)
     changed = changed_text(c, f->name, n, f->changes);
     at = strstr(changed, "\nbeside:");
     CHECK(!at == !n);
+    CHECK(!n || !strstr(changed, "x i32> %index, %") == f->known);
     at = at ? strchr(at + 1, '\n') + 1 : changed;
     begin();
     say("%.*s%s%s", (int)(at - changed), changed, n ? "store i32 1, ptr %memory, align 4\n" : "", at);
@@ -101,7 +105,7 @@ enum { ROW, INACTIVE, NONE_ACTIVE, OUTSIDE, ALL_OUTSIDE, MIXED, DESCENDING, OVER
 static bool choose(const struct form *f, int kind, struct description *d, struct numbers *x)
 {
     int stores = OR_ELSE(f->stores, 1), bits = OR_ELSE(f->bits, 32), lanes = OR_ELSE(f->lanes, 8);
-    uint32_t unit = (uint32_t)stores, first = check_random() % 30 * unit, other = check_random() % (uint32_t)lanes;
+    uint32_t index[MOST_LANES], unit = (uint32_t)stores, first = check_random() % 30 * unit, other = check_random() % (uint32_t)lanes;
     int shift = SHIFT(bits);
     bool all = true;
 
@@ -124,11 +128,14 @@ static bool choose(const struct form *f, int kind, struct description *d, struct
     case ODD: x->index[0]++; break;
     case MIDDLE: case END: d->size = -1; /* as many as there can be */
     }
+    memcpy(index, x->index, sizeof(index));
+    if (f->made)
+        f->made(index, lanes);
     for (uint32_t i = 0; i < (uint32_t)lanes * unit; i++) {
-        uint32_t lane = i / unit, index = x->index[lane] | i % unit;
-        all &= x->mask[lane] && index < (uint32_t)(d->size >> shift) && index == x->index[0] + i;
+        uint32_t lane = i / unit, at = index[lane] | i % unit;
+        all &= x->mask[lane] && at < (uint32_t)(d->size >> shift) && at == index[0] + i;
     }
-    return all && x->index[0] < 1u << 31;
+    return all && index[0] < 1u << 31;
 }
 
 static char *window(const struct form *f, int i)
@@ -204,6 +211,71 @@ static void changed(void)
                      "%p0 = getelementptr float, ptr %buffer, i64 %w0\nstore float %f0, ptr %p0, align 4\n");
 }
 
+/* ---- Indices ---- */
+
+#define FIRST "%start = shufflevector <8 x i32> %given, <8 x i32> undef, <8 x i32> zeroinitializer\n"
+#define UP "<i32 0, i32 1, i32 2, i32 3, i32 4, i32 5, i32 6, i32 7>"
+#define ALL(n) "<i32 " #n ", i32 " #n ", i32 " #n ", i32 " #n ", i32 " #n ", i32 " #n ", i32 " #n ", i32 " #n ">"
+#define SUM "%sum = add <8 x i32> %start, " UP "\n"
+#define MASKED(n) "%masked = and <8 x i32> %sum, " ALL(n) "\n"
+/* Whether the given index is an even one. */
+#define EVEN "%low = and <8 x i32> %start, " ALL(1) "\n%even = icmp eq <8 x i32> %low, zeroinitializer\n"
+#define ODDS "%low = and <8 x i32> %start, " ALL(1) "\n%odd = icmp ne <8 x i32> %low, zeroinitializer\n"
+
+static void from(uint32_t *index, int lanes, uint32_t more, uint32_t mask, bool led, uint32_t to)
+{
+    uint32_t first = index[0];
+
+    for (int i = 0; i < lanes; i++)
+        index[i] = led ? to : (first + (uint32_t)i + more) & mask;
+}
+
+static void sum(uint32_t *index, int lanes) { from(index, lanes, 0, ~0u, false, 0); }
+static void from_8(uint32_t *index, int lanes) { from(index, lanes, 8, ~0u, false, 0); }
+static void low_30(uint32_t *index, int lanes) { from(index, lanes, 0, 0x3fffffff, false, 0); }
+static void low_7(uint32_t *index, int lanes) { from(index, lanes, 0, 127, false, 0); }
+static void low_3(uint32_t *index, int lanes) { from(index, lanes, 0, 7, false, 0); }
+static void but_4(uint32_t *index, int lanes) { from(index, lanes, 0, 251, false, 0); }
+static void evens(uint32_t *index, int lanes) { from(index, lanes, 0, 0x3fffffff, index[0] & 1, 0x3fffffff); }
+static void evens_low(uint32_t *index, int lanes) { from(index, lanes, 0, ~0u, index[0] & 1, 20); }
+
+static void eights(uint32_t *index, int lanes)
+{
+    index[0] *= 16;
+    from(index, lanes, 8, ~0u, false, 0);
+}
+
+static void each(uint32_t *index, int lanes)
+{
+    for (int i = 0; i < lanes; i++)
+        index[i] += (uint32_t)i;
+}
+
+static void rows(void)
+{
+    SCATTER("lanes of one number", 1, .index = FIRST "%index = add <8 x i32> %start, " UP "\n", .made = sum, .known = true);
+    SCATTER("lanes from 8", 1, .made = from_8, .known = true,
+            .index = FIRST "%index = add <8 x i32> %start, <i32 8, i32 9, i32 10, i32 11, i32 12, i32 13, i32 14, i32 15>\n");
+    SCATTER("bits of lanes from 8", 1, .made = eights, .known = true,
+            .index = FIRST "%sixteen = shl <8 x i32> %start, " ALL(4) "\n"
+                     "%index = or <8 x i32> %sixteen, <i32 8, i32 9, i32 10, i32 11, i32 12, i32 13, i32 14, i32 15>\n");
+    SCATTER("low bits", 1, .index = FIRST SUM "%index = and <8 x i32> %sum, " ALL(1073741823) "\n", .made = low_30,
+            .known = true);
+    SCATTER("low bits that end", 1, .index = FIRST SUM "%index = and <8 x i32> %sum, " ALL(127) "\n", .made = low_7,
+            .known = true);
+    SCATTER("low bits of a row only", 1, .index = FIRST SUM "%index = and <8 x i32> %sum, " ALL(7) "\n", .made = low_3);
+    SCATTER("a bit left out", 1, .index = FIRST SUM "%index = and <8 x i32> %sum, " ALL(251) "\n", .made = but_4);
+    SCATTER("led away", 1, .made = evens, .known = true,
+            .index = FIRST SUM MASKED(1073741823) EVEN
+                     "%index = select <8 x i1> %even, <8 x i32> %masked, <8 x i32> " ALL(1073741823) "\n");
+    SCATTER("led away, the other way round", 1, .made = evens, .known = true,
+            .index = FIRST SUM MASKED(1073741823) ODDS
+                     "%index = select <8 x i1> %odd, <8 x i32> " ALL(1073741823) ", <8 x i32> %masked\n");
+    SCATTER("led to where there is room", 1, .made = evens_low, .known = true,
+            .index = FIRST SUM EVEN "%index = select <8 x i1> %even, <8 x i32> %sum, <8 x i32> " ALL(20) "\n");
+    SCATTER("a number for each lane", 1, .index = "%index = add <8 x i32> %given, " UP "\n", .made = each);
+}
+
 static void left(void)
 {
     SCATTER("three stores", 0, .stores = 3);
@@ -240,6 +312,7 @@ int main(void)
     find_llvm();
     buffer = (char *)map + MARGIN;
     changed();
+    rows();
     left();
     tain_device_free(d);
     return 0;

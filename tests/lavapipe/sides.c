@@ -221,6 +221,7 @@ static void side(const struct form f)
 #define ONE_LANE(n) "<i32 " #n ", i32 0, i32 0, i32 0, i32 0, i32 0, i32 0, i32 0>"
 #define BY_TWO "<i32 0, i32 2, i32 4, i32 6, i32 8, i32 10, i32 12, i32 14>"
 #define DOWN "<i32 7, i32 6, i32 5, i32 4, i32 3, i32 2, i32 1, i32 0>"
+#define FROM_EIGHT "<i32 8, i32 9, i32 10, i32 11, i32 12, i32 13, i32 14, i32 15>"
 #define FROM_ONE "<i32 1, i32 2, i32 3, i32 4, i32 5, i32 6, i32 7, i32 8>"
 #define NOT_THE_FIRST "<i32 9, i32 1, i32 2, i32 3, i32 4, i32 5, i32 6, i32 7>"
 #define NOT_THE_LAST "<i32 0, i32 1, i32 2, i32 3, i32 4, i32 5, i32 6, i32 9>"
@@ -250,6 +251,7 @@ static void sums(void)
     SIDE("a difference", 1,
          .index = DO("a", "mul", "%step", SAME(3)) DO("b", "add", "%start", INDEX) DO("index", "sub", "%b", "%a"));
     SIDE("a constant more", 1, .index = DO("a", "add", "%start", INDEX) DO("index", "add", "%a", SAME(-3)));
+    SIDE("from 1", 1, .index = DO("index", "add", "%start", FROM_ONE));
     SIDE("a product in front", 1, .index = DO("a", "mul", "%start", "%step") DO("index", "add", "%a", INDEX));
     SIDE("a size for each lane", 1, .range = DO("odd", "and", "%x", SAME(1)) DO("sizes", "lshr", "%size", "%odd")
                                               LESS("ult", "%index", "%sizes"));
@@ -266,7 +268,11 @@ static void bits(void)
     SIDE("or, of a multiple and more", 1, .unit = 16,
          .index = DO("a", "shl", "%starts", ONE_LANE(4)) SPLAT("b", "%a", 0) DO("c", "or", "%b", INDEX)
                       DO("index", "add", "%c", "%step"));
+    SIDE("or, of a multiple of 16 and lanes from 8 on", 1, .unit = 16,
+         .index = DO("a", "shl", "%start", SAME(4)) DO("index", "or", "%a", FROM_EIGHT));
     /* A carry into the lanes' bits. */
+    SIDE("or, of a multiple of 8 and lanes from 8 on", 0,
+         .index = DO("a", "shl", "%start", SAME(3)) DO("index", "or", "%a", FROM_EIGHT));
     SIDE("or, of a multiple of 4", 0, .index = DO("a", "shl", "%start", SAME(2)) DO("index", "or", "%a", INDEX));
     SIDE("or, of a multiple of 4 in lane 0", 0,
          .index = DO("a", "shl", "%starts", ONE_LANE(2)) SPLAT("b", "%a", 0) DO("index", "or", "%b", INDEX));
@@ -331,7 +337,6 @@ static void others(void)
     SIDE("twice the lane", 0, .index = DO("index", "add", INDEX, INDEX));
     SIDE("the lane taken off", 0, .index = DO("index", "sub", "%start", INDEX));
     SIDE("down", 0, .index = DO("index", "add", "%start", DOWN));
-    SIDE("from 1", 0, .index = DO("index", "add", "%start", FROM_ONE));
     SIDE("all but the first lane", 0, .index = DO("index", "add", "%start", NOT_THE_FIRST));
     SIDE("all but the last lane", 0, .index = DO("index", "add", "%start", NOT_THE_LAST));
     SIDE("the same for all", 0, .index = DO("index", "add", "%start", "%step"));
