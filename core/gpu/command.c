@@ -331,6 +331,9 @@ int gpu_dispatch(struct gpu *g, struct gpu_pipeline *p, const struct gpu_bind *b
     }
     if ((status = begin(g)) || (status = vk_set(g, p->set, blocks, &set)) || (status = touch(g, touched, count)))
         return status;
+    for (int i = 0; i < count; i++)
+        if (binds[i].access & GPU_WRITE)
+            vk_written(g, binds[i].range);
     s = &g->slots[g->current];
     if (g->bound != p->pipeline) {
         vkCmdBindPipeline(s->cmd, VK_PIPELINE_BIND_POINT_COMPUTE, p->pipeline);
@@ -430,6 +433,7 @@ int gpu_write(struct gpu *g, const struct gpu_range *to, uint64_t offset, const 
 
     if (!bytes || g->plan)
         return lost(g);
+    vk_written(g, to);
     /* Where the host reaches it, much is written in place, once the copies before it have run; but a step
      * that computes is not waited for. */
     if (to->block->mapped && bytes >= WORTH_A_WAIT && !computing(g) && (status = gpu_wait(g)))
@@ -512,6 +516,7 @@ int gpu_copy_rows(struct gpu *g, const struct gpu_range *from, uint64_t from_off
     t[1] = (struct touched){ to->block, write, write + (rows - 1) * to_pitch + bytes, true };
     if ((status = begin(g)) || (status = touch(g, t, 2)))
         return status;
+    vk_written(g, to);
     for (uint64_t i = 0; i < rows;) {
         uint32_t n = 0;
 
@@ -537,6 +542,7 @@ int gpu_fill(struct gpu *g, const struct gpu_range *to, uint64_t offset, uint64_
         return lost(g);
     if ((status = begin(g)) || (status = touch_one(g, to, offset, bytes, true)))
         return status;
+    vk_written(g, to);
     vkCmdFillBuffer(g->slots[g->current].cmd, to->block->buffer, to->offset + offset, (bytes + 3) / 4 * 4, word);
     g->slots[g->current].work += (double)bytes / 2;
     return 0;

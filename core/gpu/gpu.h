@@ -73,6 +73,9 @@ void gpu_free(struct gpu *g, struct gpu_range *range);
 /* Whether so many bytes can be read by single words: as texels these reach a quarter as far as fours. */
 bool gpu_by_words(const struct gpu *g, uint64_t bytes);
 
+/* A number that no range has had before, from every write to this one on; 0 while nothing is run (gpu_plan). */
+uint64_t gpu_version(const struct gpu *g, const struct gpu_range *range);
+
 struct gpu_usage {
     uint64_t used, peak; /* bytes given out by gpu_alloc */
     uint64_t reserved;   /* bytes taken from the driver */

@@ -29,6 +29,7 @@ struct node {
     struct gpu_block *block;
     uint64_t offset, bytes;
     bool free, own; /* own: the block was made for this piece alone */
+    uint64_t version;
     struct node *before, *after;     /* neighbours in the block */
     struct node *bin_next, *bin_prev;
 };
@@ -292,6 +293,21 @@ bool gpu_plans(const struct gpu *g)
     return g->plan;
 }
 
+uint64_t gpu_version(const struct gpu *g, const struct gpu_range *range)
+{
+    const struct node *n = range->node;
+
+    return g->plan || !n ? 0 : n->version;
+}
+
+void vk_written(struct gpu *g, const struct gpu_range *range)
+{
+    struct node *n = range->node;
+
+    if (n)
+        n->version = ++g->versions;
+}
+
 int gpu_alloc(struct gpu *g, uint64_t bytes, struct gpu_range *range)
 {
     struct node *n;
@@ -337,6 +353,7 @@ int gpu_alloc(struct gpu *g, uint64_t bytes, struct gpu_range *range)
         }
     }
     n->free = false;
+    n->version = ++g->versions;
     g->usage.used += n->bytes;
     g->usage.ranges++;
     if (g->usage.used > g->usage.peak)

@@ -92,6 +92,7 @@ struct gpu {
     struct node *bins[BINS];
     uint32_t next_block;
     struct gpu_usage usage;
+    uint64_t versions; /* of ranges, so far */
     uint64_t limit;
 
     /* pipelines */
@@ -140,6 +141,7 @@ uint64_t vk_view_bytes(const struct gpu *g, enum vk_view kind);
 int vk_view(struct gpu *g, struct gpu_block *b, enum vk_view kind, VkBufferView *view);
 int vk_set(struct gpu *g, struct set_layout *layout, struct gpu_block *const *blocks, VkDescriptorSet *set);
 void vk_forget_block(struct gpu *g, struct gpu_block *b); /* drops the sets that name it */
+void vk_written(struct gpu *g, const struct gpu_range *range); /* it has another version (memory.c) */
 int vk_commands_open(struct gpu *g);
 void vk_commands_close(struct gpu *g);
 void vk_memory_close(struct gpu *g);

@@ -95,19 +95,32 @@ int gemm_lay_panels(const struct gemm_panels *s, tain_tensor *to, int64_t at)
                         (uint32_t)((s->K + ROWS - 1) / ROWS), (uint32_t)matrices, (double)(matrices * s->K * s->N));
 }
 
-/* B from row k on, `K` of them. */
+/* B from row k on, `K` of them. What is read again as it was, such as a weight while a picture is drawn, is copied once. */
 static int copy(const struct gemm *g, const struct gemm_tile *t, int64_t k, int64_t K, struct panels *p)
 {
-    int64_t one = gemm_panels_count(g->c->device, g->N, K);
-
-    *p = (struct panels){ tensor_new(g->c->device, TAIN_F32, 2, (int64_t[]){ matrices(g), one }), t->columns, t->columns * K,
-                          g->b_batch ? one : 0 };
-    if (!p->copy)
-        return tain_error_status();
-    return gemm_lay_panels(&(struct gemm_panels){
+    tain_device *d = g->c->device;
+    int64_t one = gemm_panels_count(d, g->N, K);
+    struct gemm_panels from = {
         .from = g->b, .at = g->b->offset + (g->tb ? k : k * g->b_pitch), .tb = g->tb, .gated = g->activation == GEMM_GATE,
         .N = g->N, .K = K, .pitch = g->b_pitch, .heads = 1, .batch = matrices(g), .batch_stride = g->b_batch,
-    }, p->copy, 0);
+    };
+    struct copied of = { {
+        gpu_version(d->gpu, &g->b->storage->range), (uint64_t)from.at, from.tb | from.gated << 1 | (unsigned)g->b->type << 2,
+        (uint64_t)from.N, (uint64_t)K, (uint64_t)from.pitch, (uint64_t)from.batch, (uint64_t)from.batch_stride,
+    } };
+    bool keep;
+    int status;
+
+    *p = (struct panels){ copy_find(d, &of, &keep), t->columns, t->columns * K, g->b_batch ? one : 0 };
+    if (p->copy) {
+        tensor_ref(p->copy);
+        return 0;
+    }
+    if (!(p->copy = tensor_new(d, TAIN_F32, 2, (int64_t[]){ matrices(g), one })))
+        return tain_error_status();
+    if (!(status = gemm_lay_panels(&from, p->copy, 0)) && keep)
+        copy_keep(d, &of, p->copy);
+    return status;
 }
 
 /* Tiles of a workgroup: so many panels wide, so many one below the other. */

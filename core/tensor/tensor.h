@@ -38,6 +38,7 @@ struct tain_device {
     struct tape *tape; /* NULL outside a step */
     uint64_t live;     /* tensors alive, but for the cached ones */
     struct cached *cached;
+    struct copies *copies;
 };
 
 struct storage {
@@ -116,11 +117,21 @@ int blocks_get(tain_tensor *t, int8_t *numbers, uint16_t *scales);
 int blocks_write(tain_tensor *t, const float *values);
 int blocks_read(tain_tensor *t, float *values);
 
-/* ---- Tables that ops keep (cache.c): gone when no other tensor is left on the device ---- */
+/* ---- Tables and copies that ops keep (cache.c): gone when no other tensor is left on the device ---- */
 
 tain_tensor *cache_find(tain_device *d, const char *key);           /* borrowed, or NULL */
 int cache_put(tain_device *d, const char *key, tain_tensor *table); /* takes the reference, whatever happens */
 void cache_drop(tain_device *d);
+
+enum { COPIED_WORDS = 8 };
+
+/* What a copy is of: the version of a range first (gpu_version; 0: none is kept), then how it is laid out. */
+struct copied {
+    uint64_t word[COPIED_WORDS];
+};
+
+tain_tensor *copy_find(tain_device *d, const struct copied *of, bool *keep); /* borrowed, or NULL; keep: it is worth it */
+void copy_keep(tain_device *d, const struct copied *of, tain_tensor *copy);  /* shares it, if there is room */
 
 /* ---- Views (view.c): not on the tape; ops make them differentiable ---- */
 
