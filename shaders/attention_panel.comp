@@ -1,16 +1,19 @@
 // attention_panel: what attention.comp makes, for CPUs: all of it by tiles whose sums are in registers (lib/tile.glsl).
 //
 //   FORWARD  a tile's rows are queries: scores against all keys, the exponentials of them, and with those the sums of v.
-//   DQ       the same with p = exp(s - lse), ds = p (dy.v - delta), dq = ds k. delta = dy.y is left for DKV.
-//   DKV      a tile's rows are keys, its columns queries: p and ds turned round, dv = p dy, dk = ds q.
+//   DELTA    dy.y of every query, for DKV.
+//   DKV      a tile's rows are keys, its columns queries: p = exp(s - lse), ds = p (dy.v - delta), dv = p dy, dk = ds q.
+//   DQ       a tile's rows are queries: dq = ds k, with what DKV has left of ds.
 //
-// The scores of a tile's rows, or what is made of them, are in `work` between the products: as long as a row is, they are
-// still in a cache when they are read. Before them there lies what scores are products with, in panels (panel.comp): keys
-// (and in DQ values) or queries and dy. A workgroup is one subgroup and makes p.down tiles of a head, one after the other.
+// What products are with lies in `work` in panels (panel.comp): of tokens for scores, of a head's numbers for the rest. Behind
+// it there lie the scores of a tile's rows, or what is made of them, this workgroup's own: as long as a row is, they are still in
+// a cache when they are read. DKV's lie turned round (in_tile()), since lanes write four numbers each at less cost than one four
+// times. For DQ it leaves ds in panels of queries, what belongs to a key side by side: number (i / W * p.range + j) * W + i % W
+// is query i's and key j's, of the keys that a dispatch is about.
 //
-// The rest is as in attention.comp. What is read and written in `work` is this workgroup's own.
+// A workgroup is one subgroup and makes p.down tiles of a head, one after the other. The rest is as in attention.comp.
 //
-//! variants: FORWARD DQ DKV
+//! variants: FORWARD DELTA DKV DQ
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -23,58 +26,87 @@
 layout(constant_id = 4) const uint RULES = 0;
 layout(constant_id = 5) const uint ADD = 0; // bit 0 to the first output, bit 1 to the second
 layout(constant_id = 6) const uint LSE = 0; // FORWARD: keep log sum exp
+layout(constant_id = 7) const bool EDGE = true; // a head is no whole number of panels
 
-// Strides in numbers: of a token, of a head, of a batch row. k's are v's, and y's are dy's.
+// Strides in numbers: of a token, of a head, of a batch row. v's are k's, and y's are dy's.
 layout(push_constant) uniform Push {
 #if defined(FORWARD)
-    uint q_at, v_at, rule_at, work_at, to_work_at, y_at, lse_at;
-    uint q_t, q_h, q_b, k_t, k_h, k_b, y_t, y_h, y_b;
-#elif defined(DQ)
-    uint q_at, k_at, rule_at, work_at, to_work_at, dy_at, y_at, dq_at, stat_at;
-    uint q_t, q_h, q_b, k_t, k_h, k_b, y_t, y_h, y_b, d_t, d_h, d_b;
+    uint q_at, rule_at, work_at, to_work_at, y_at, lse_at;
+    uint q_t, q_h, q_b, y_t, y_h, y_b;
+#elif defined(DELTA)
+    uint dy_at, y_at, stat_at;
+    uint y_t, y_h, y_b;
+#elif defined(DKV)
+    uint k_at, v_at, rule_at, work_at, to_work_at, stat_at, dk_at, dv_at, to_dk_at, to_dv_at;
+    uint k_t, k_h, k_b, d_t, d_h, d_b;
 #else
-    uint k_at, v_at, rule_at, work_at, to_work_at, q_at, dy_at, stat_at, dk_at, dv_at;
-    uint q_t, q_h, q_b, k_t, k_h, k_b, y_t, y_h, y_b, d_t, d_h, d_b;
+    uint work_at, dq_at, to_dq_at;
+    uint d_t, d_h, d_b;
 #endif
     uint queries, keys, heads, group; // group: query heads that share a key head, and the batch rows above
     uint past;                        // queries start this far behind the first key
     float scale;
-    uint size;         // of a head; W or more
-    uint down, scores; // where the scores begin in work
-    uint first;        // head of all, of those that this dispatch is for
+    uint size, down;
+    uint row, head, some;   // where this dispatch begins, and how many key heads of a batch row it is about
+    uint scores, ds;        // where they begin in work
+    uint first, range;      // keys that ds is about
 } p;
 
-IN1U(2, rule); // [B, keys] segments, then [B, queries] packed (reach, segment)
 #ifdef READ_TEXEL
-layout(binding = 3, r32f) coherent uniform imageBuffer work;
+#define OWN1(slot, name) layout(binding = slot, r32f) coherent uniform imageBuffer name
+#define TO_OWN4(slot, name) layout(binding = slot, std430) coherent buffer Wide_##name { u64vec2 at[]; } wide_##name
 #else
-layout(binding = 3, std430) coherent buffer In_work { float at[]; } work;
+#define TO_OWN4(slot, name) coherent OUT4(slot, name)
+#define OWN1(slot, name) layout(binding = slot, std430) coherent buffer In_##name { float at[]; } name
 #endif
-layout(binding = 4, std430) coherent buffer To_work { float at[]; } to_work;
 #if defined(FORWARD)
 IN1(0, q);
-IN1(1, v);
-OUT1(5, y);
-OUT1(6, lse);
-#elif defined(DQ)
-IN1(0, q);
-IN1(1, k);
-IN1(5, dy);
-IN1(6, y);
-OUT1(7, dq);
-OUT1(8, stat); // [2][B, H, T]: lse, then delta
-#else
+IN1U(1, rule); // [B, keys] segments, then [B, queries] packed (reach, segment)
+OWN1(2, work);
+coherent OUT1(3, to_work);
+OUT1(4, y);
+OUT1(5, lse);
+#elif defined(DELTA)
+IN1(0, dy);
+IN1(1, y);
+OUT1(2, stat); // [2][B, H, T]: lse, then delta
+#elif defined(DKV)
 IN1(0, k);
 IN1(1, v);
-IN1(5, q);
-IN1(6, dy);
-IN1(7, stat);
-OUT1(8, dk);
-OUT1(9, dv);
+IN1U(2, rule);
+OWN1(3, work);
+TO_OWN4(4, to_work);
+coherent OUT2(4, to_work);
+OUT1(4, to_panels);
+IN1(5, stat);
+IN1(6, dk);
+IN1(7, dv);
+OUT1(8, to_dk);
+OUT1(9, to_dv);
+#else
+IN1(0, work);
+IN1(1, dq);
+OUT1(2, to_dq);
 #endif
+#if defined(FORWARD) || defined(DKV)
 #include "lib/mask.glsl"
+#endif
 
 const float HIDDEN = -3.0e38;
+
+uint padded(uint n)
+{
+    return (n + W - 1) / W * W;
+}
+
+// A tile turned round: four numbers of a query side by side, for one query after the other, then the next four, then what is
+// left of TM. Row r of query i is number in_tile(r, queries) + i * WIDTH(r).
+#define WIDTH(r) ((r) / 4 * 4 + 4 <= TM ? 4 : TM % 4)
+
+uint in_tile(uint r, uint tokens)
+{
+    return r / 4 * 4 * tokens + r % 4;
+}
 
 // Work is written by some lanes and read by others.
 void exchange()
@@ -83,31 +115,24 @@ void exchange()
     subgroupBarrier();
 }
 
-#ifndef DKV
+#if defined(FORWARD)
+
 void main()
 {
-    uint lane = gl_SubgroupInvocationID, bh = p.first + gl_WorkGroupID.y;
-    uint b = bh / p.heads, h = bh % p.heads, batches = p.group >> 16, group = p.group & 0xffffu;
-    uint queries = p.queries, keys = p.keys, panels = (keys + W - 1) / W, kv = b * (p.heads / group) + h / group;
-    uint past = p.past, down = p.down, q_t = p.q_t, k_t = p.k_t, y_t = p.y_t;
+    uint lane = gl_SubgroupInvocationID, part = gl_WorkGroupID.y, batches = p.group >> 16, group = p.group & 0xffffu;
+    uint b = p.row + part / (p.some * group), h = p.head * group + part % (p.some * group);
+    uint queries = p.queries, keys = p.keys, size = p.size, tokens = padded(keys);
+    uint past = p.past, down = p.down, q_t = p.q_t, y_t = p.y_t;
     float scale = p.scale;
-    uint size = p.size, last = size - W; // where the last columns of a tile begin: they overlap with those before
-    uint key_panels = p.work_at + kv * panels * size * W + lane;
-    uint q_base = p.q_at + b * p.q_b + h * p.q_h, k_base = b * p.k_b + h / group * p.k_h + lane;
-    uint y_base = b * p.y_b + h * p.y_h;
-    uint own = p.scores + (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x) * TM * panels * W;
+    uint key_panels = p.work_at + part / group * tokens * size + lane;
+    uint value_panels = p.work_at + gl_NumWorkGroups.y / group * tokens * size + part / group * keys * padded(size) + lane;
+    uint own = p.scores + (part * gl_NumWorkGroups.x + gl_WorkGroupID.x) * TM * (tokens + W);
     uint from_own = p.work_at + own, to_own = p.to_work_at + own + lane;
+    uint q_base = p.q_at + b * p.q_b + h * p.q_h, to_y = p.y_at + b * p.y_b + h * p.y_h + lane;
+    uint to_lse = p.lse_at + (b * p.heads + h) * queries;
     uint own_from[TM];
-#ifdef FORWARD
-    uint v_base = p.v_at + k_base, to_y = p.y_at + y_base + lane, to_lse = p.lse_at + bh * queries;
-#else
-    uint value_panels = key_panels + batches * (p.heads / group) * panels * size * W;
-    uint rows = p.k_at + k_base, to_dq = p.dq_at + b * p.d_b + h * p.d_h + lane, d_t = p.d_t;
-    uint to_stat = p.stat_at + bh * queries, to_delta = to_stat + batches * p.heads * queries;
-    uint dy_base = p.dy_at + y_base, its_y = p.y_at + y_base;
-#endif
     [[unroll]] for (uint r = 0; r < TM; r++)
-        own_from[r] = from_own + r * panels * W;
+        own_from[r] = from_own + r * (tokens + W);
     for (uint tile = 0; tile < down; tile++) {
         uint i0 = (gl_WorkGroupID.x * down + tile) * TM;
         if (i0 >= queries)
@@ -115,71 +140,36 @@ void main()
         uint end = (RULES & 1u) != 0u ? min(keys, min(i0 + TM, queries) + past) : keys;
         uint q_from[TM];
         Rule rules[TM];
-#ifdef FORWARD
         float most[TM], total[TM];
-#else
-        uint dy_from[TM];
-        float delta[TM], base[TM];
-#endif
         [[unroll]] for (uint r = 0; r < TM; r++) {
             uint i = min(i0 + r, queries - 1);
             q_from[r] = q_base + i * q_t;
             rules[r] = rule_of(b, i, batches);
-#ifdef FORWARD
             most[r] = HIDDEN;
             total[r] = 0.0;
-#else
-            dy_from[r] = dy_base + i * y_t;
-            base[r] = stat.at[to_stat + i];
-            delta[r] = 0.0;
-#endif
         }
-#ifdef DQ
-        for (uint d0 = 0; d0 < size; d0 += LANES)
-            [[unroll]] for (uint r = 0; r < TM; r++) {
-                uint d = min(d0 + lane, size - 1);
-                float t = GET1(dy, dy_from[r] + d) * GET1(y, its_y + min(i0 + r, queries - 1) * y_t + d);
-                delta[r] += d0 + lane < size ? t : 0.0;
-            }
-        [[unroll]] for (uint r = 0; r < TM; r++)
-            delta[r] = subgroupAdd(delta[r]);
-#endif
         for (uint j0 = 0; j0 < end; j0 += W) {
             float acc[TM][TN];
             CLEAR(acc)
             MULTIPLY(acc, q, q_from, 1, work, key_panels + j0 * size, W, size)
-            float e[TM][TN];
             [[unroll]] for (uint q = 0; q < TN; q++) {
                 uint j = j0 + q * LANES + lane;
                 int segment = segment_of(b, min(j, keys - 1));
                 [[unroll]] for (uint r = 0; r < TM; r++) {
                     bool on = all(bvec2(sees(rules[r], j, segment), j < keys));
-                    e[r][q] = on ? acc[r][q] * scale : HIDDEN;
+                    float s = on ? acc[r][q] * scale : HIDDEN;
+                    most[r] = max(most[r], s);
+                    to_work.at[to_own + r * (tokens + W) + j0 + q * LANES] = s;
                 }
             }
-#ifdef FORWARD
-            [[unroll]] for (uint r = 0; r < TM; r++)
-                [[unroll]] for (uint q = 0; q < TN; q++)
-                    most[r] = max(most[r], e[r][q]);
-#else
-            CLEAR(acc)
-            MULTIPLY(acc, dy, dy_from, 1, work, value_panels + j0 * size, W, size)
-            [[unroll]] for (uint r = 0; r < TM; r++)
-                [[unroll]] for (uint q = 0; q < TN; q++)
-                    e[r][q] = (e[r][q] > -2.9e38 ? exp_fast(e[r][q] - base[r]) : 0.0) * (acc[r][q] - delta[r]) * scale;
-#endif
-            [[unroll]] for (uint r = 0; r < TM; r++)
-                [[unroll]] for (uint q = 0; q < TN; q++)
-                    to_work.at[to_own + r * panels * W + j0 + q * LANES] = e[r][q];
         }
         exchange();
-#ifdef FORWARD
         [[unroll]] for (uint r = 0; r < TM; r++)
             most[r] = subgroupMax(most[r]);
         for (uint j0 = 0; j0 < end; j0 += W)
             [[unroll]] for (uint r = 0; r < TM; r++)
                 [[unroll]] for (uint q = 0; q < TN; q++) {
-                    uint at = r * panels * W + j0 + q * LANES;
+                    uint at = r * (tokens + W) + j0 + q * LANES;
                     float s = GET1(work, from_own + at + lane);
                     s = s > -2.9e38 ? exp_fast(s - most[r]) : 0.0;
                     total[r] += s;
@@ -193,63 +183,84 @@ void main()
                 lse.at[to_lse + i0 + r] = most[r] + log(max(total[r], 1e-37));
             total[r] = total[r] > 0.0 ? 1.0 / total[r] : 0.0; // a query that sees nothing gives 0
         }
-#else
-        [[unroll]] for (uint r = 0; r < TM; r++)
-            if (lane == 0 && i0 + r < queries)
-                stat.at[to_delta + i0 + r] = delta[r];
-#endif
         for (uint d0 = 0; d0 < size; d0 += W) {
-            uint d = min(d0, last);
             float acc[TM][TN];
             CLEAR(acc)
-#ifdef FORWARD
-            MULTIPLY(acc, work, own_from, 1, v, v_base + d, k_t, end)
-#else
-            MULTIPLY(acc, work, own_from, 1, k, rows + d, k_t, end)
-#endif
+            MULTIPLY(acc, work, own_from, 1, work, value_panels + d0 * keys, W, end)
             [[unroll]] for (uint r = 0; r < TM; r++) {
                 bool row = i0 + r < queries;
                 [[unroll]] for (uint q = 0; q < TN; q++) {
-#ifdef FORWARD
-                    uint at = to_y + (i0 + r) * y_t + d + q * LANES;
-                    SET1(y, at, row, acc[r][q] * total[r]);
-#else
-                    uint at = to_dq + (i0 + r) * d_t + d + q * LANES;
-                    bool first = d + q * LANES + lane >= d0; // else it was added to before
-                    SET1(dq, at, all(bvec2(row, first)), (ADD & 1u) != 0u ? dq.at[at] + acc[r][q] : acc[r][q]);
-#endif
+                    bool on = EDGE ? all(bvec2(row, d0 + q * LANES + lane < size)) : row;
+                    SET1(y, to_y + (i0 + r) * y_t + d0 + q * LANES, on, acc[r][q] * total[r]);
                 }
             }
         }
     }
 }
 
-#else
+#elif defined(DELTA)
 
 void main()
 {
-    uint lane = gl_SubgroupInvocationID, bh = p.first + gl_WorkGroupID.y;
-    uint batches = p.group >> 16, group = p.group & 0xffffu, kv_heads = p.heads / group, b = bh / kv_heads, hk = bh % kv_heads;
-    uint queries = p.queries, keys = p.keys, panels = (queries + W - 1) / W;
-    uint past = p.past, down = p.down, q_t = p.q_t, y_t = p.y_t, d_t = p.d_t;
-    float scale = p.scale;
-    uint size = p.size, last = size - W; // where the last columns of a tile begin: they overlap with those before
-    uint dy_panels = batches * p.heads * panels * size * W; // behind those of queries
-    uint k_base = b * p.k_b + hk * p.k_h, to = b * p.d_b + hk * p.d_h + lane;
-    uint its_k = p.k_at + k_base, its_v = p.v_at + k_base, k_t = p.k_t, to_dk = p.dk_at + to, to_dv = p.dv_at + to;
-    uint own = p.scores + (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x) * 2 * TM * panels * W;
-    uint from_own = p.work_at + own, to_own = p.to_work_at + own + lane;
-    uint p_from[TM], ds_from[TM];
-    [[unroll]] for (uint r = 0; r < TM; r++) {
-        p_from[r] = from_own + r * panels * W;
-        ds_from[r] = from_own + (TM + r) * panels * W;
+    uint lane = gl_SubgroupInvocationID, bh = gl_WorkGroupID.y, b = bh / p.heads, h = bh % p.heads, batches = p.group >> 16;
+    uint queries = p.queries, size = p.size, base = b * p.y_b + h * p.y_h, y_t = p.y_t;
+    uint its_dy = p.dy_at + base, its_y = p.y_at + base, to = p.stat_at + (batches * p.heads + bh) * queries + lane;
+    for (uint tile = 0; tile < p.down; tile++) { // a query for each lane
+        uint i0 = (gl_WorkGroupID.x * p.down + tile) * LANES;
+        float delta = 0.0;
+        [[unroll]] for (uint r = 0; r < LANES; r++) {
+            uint from = min(i0 + r, queries - 1) * y_t;
+            float t = 0.0;
+            for (uint d0 = 0; d0 < size; d0 += LANES) {
+                float one = GET1(dy, its_dy + from + d0 + lane) * GET1(y, its_y + from + d0 + lane);
+                t += !EDGE || d0 + lane < size ? one : 0.0;
+            }
+            t = subgroupAdd(t);
+            delta = lane == r ? t : delta;
+        }
+        SET1(stat, to + i0, i0 + lane < queries, delta);
     }
-    for (uint tile = 0; tile < down; tile++) {
-        uint j0 = (gl_WorkGroupID.x * down + tile) * TM;
-        if (j0 >= keys)
-            break;
-        // Under the causal rule the first query that sees any of these keys is known.
-        uint first = (RULES & 1u) != 0u && j0 > past ? (j0 - past) / W * W : 0;
+}
+
+#elif defined(DKV)
+
+// The first query that a tile of keys is about: under the causal rule the first that sees any of them is known. DQ's tile with
+// it may begin in the panel before.
+uint first_of(uint j0)
+{
+    // As integers: what becomes a saturated difference is not seen to be one for all lanes.
+    return (RULES & 1u) != 0u ? uint(max(int(j0) - int(p.past + TM - 1), 0)) / W * W : 0;
+}
+
+// acc = a tile turned round, from query `first` on, times what lies at `with`: of `group` query heads, each with a tile of p and
+// one of ds.
+void sum_up(out float acc[TM][TN], uint group, uint tiles, uint first, uint with, uint with_behind, uint count)
+{
+    CLEAR(acc)
+    for (uint n = 0; n < group; n++) {
+        uint from[TM];
+        [[unroll]] for (uint r = 0; r < TM; r++)
+            from[r] = tiles + n * 2 * TM * padded(p.queries) + in_tile(r, padded(p.queries)) + first * WIDTH(r);
+        MULTIPLY(acc, work, from, WIDTH(r_), work, with + n * with_behind, W, count)
+    }
+}
+
+void main()
+{
+    uint lane = gl_SubgroupInvocationID, part = gl_WorkGroupID.y, batches = p.group >> 16, group = p.group & 0xffffu;
+    uint b = p.row + part / p.some, hk = p.head + part % p.some, parts = gl_NumWorkGroups.y * group;
+    uint queries = p.queries, keys = p.keys, size = p.size, range = p.range, tokens = padded(queries), wide = padded(size);
+    uint d_t = p.d_t, k_t = p.k_t;
+    float scale = p.scale;
+    // Behind the keys' rows: queries and dy by tokens, then both by rows.
+    uint panels = p.work_at + gl_NumWorkGroups.y * keys * wide + lane, rows = panels + 2 * parts * tokens * size;
+    uint dy_panels = parts * tokens * size, dy_rows = parts * queries * wide;
+    uint k_base = b * p.k_b + hk * p.k_h, base = b * p.d_b + hk * p.d_h + lane;
+    uint its_k = p.k_at + k_base, its_v = p.v_at + k_base;
+    uint own = p.scores + (part * gl_NumWorkGroups.x + gl_WorkGroupID.x) * group * 2 * TM * tokens;
+    uint start = p.first + gl_WorkGroupID.x * p.down * TM, stop = min(start + p.down * TM, keys);
+    for (uint j0 = start; j0 < stop; j0 += TM) {
+        uint first = first_of(j0);
         uint k_from[TM], v_from[TM];
         int segments[TM];
         [[unroll]] for (uint r = 0; r < TM; r++) {
@@ -259,66 +270,98 @@ void main()
             segments[r] = segment_of(b, j);
         }
         for (uint n = 0; n < group; n++) {
-            uint h = hk * group + n;
-            uint q_panels = p.work_at + (b * p.heads + h) * panels * size * W + lane;
-            uint q_base = p.q_at + b * p.q_b + h * p.q_h + lane, y_base = p.dy_at + b * p.y_b + h * p.y_h + lane;
-            uint its_stat = p.stat_at + (b * p.heads + h) * queries, delta_behind = batches * p.heads * queries;
+            uint its_panels = panels + (part * group + n) * tokens * size;
+            uint its_stat = p.stat_at + (b * p.heads + hk * group + n) * queries, delta_behind = batches * p.heads * queries;
+            uint to_p = p.to_work_at + own + n * 2 * TM * tokens, to_ds = to_p + TM * tokens;
+            uint panel = p.to_work_at + p.ds + (part * group + n) * tokens * range + (j0 - p.first) * W + lane;
             for (uint i0 = first; i0 < queries; i0 += W) {
-                float acc[TM][TN], e[TM][TN], ds[TM][TN], delta[TN];
+                float acc[TM][TN], e[TM][TN], delta[TN];
                 CLEAR(acc)
-                MULTIPLY(acc, k, k_from, 1, work, q_panels + i0 * size, W, size)
+                MULTIPLY(acc, k, k_from, 1, work, its_panels + i0 * size, W, size)
                 [[unroll]] for (uint q = 0; q < TN; q++) {
                     uint i = min(i0 + q * LANES + lane, queries - 1);
-                    float base = GET1(stat, its_stat + i);
+                    float lse = GET1(stat, its_stat + i);
                     bool there = i0 + q * LANES + lane < queries;
                     Rule rule = rule_of(b, i, batches);
                     delta[q] = GET1(stat, its_stat + delta_behind + i);
                     [[unroll]] for (uint r = 0; r < TM; r++) {
                         bool on = all(bvec2(sees(rule, min(j0 + r, keys - 1), segments[r]), there));
                         float s = on ? acc[r][q] * scale : HIDDEN;
-                        e[r][q] = s > -2.9e38 ? exp_fast(s - base) : 0.0;
+                        e[r][q] = s > -2.9e38 ? exp_fast(s - lse) : 0.0;
                     }
                 }
                 CLEAR(acc)
-                MULTIPLY(acc, v, v_from, 1, work, q_panels + dy_panels + i0 * size, W, size)
-                [[unroll]] for (uint r = 0; r < TM; r++)
-                    [[unroll]] for (uint q = 0; q < TN; q++) {
-                        uint at = to_own + r * panels * W + i0 + q * LANES;
-                        to_work.at[at] = e[r][q];
-                        to_work.at[at + TM * panels * W] = e[r][q] * (acc[r][q] - delta[q]) * scale;
+                MULTIPLY(acc, v, v_from, 1, work, its_panels + dy_panels + i0 * size, W, size)
+                [[unroll]] for (uint q = 0; q < TN; q++) {
+                    uint i = i0 + q * LANES + lane;
+                    [[unroll]] for (uint r = 0; r < TM; r++) {
+                        acc[r][q] = e[r][q] * (acc[r][q] - delta[q]) * scale;
+                        SET1(to_panels, panel + i0 * range + r * W + q * LANES, true, acc[r][q]);
                     }
-            }
-            exchange();
-            [[unroll]] for (uint r = 0; r < TM; r++) {
-                k_from[r] = p_from[r] + first;
-                v_from[r] = ds_from[r] + first;
-            }
-            for (uint d0 = 0; d0 < size; d0 += W) {
-                uint d = min(d0, last);
-                float dks[TM][TN], dvs[TM][TN];
-                CLEAR(dvs)
-                MULTIPLY(dvs, work, k_from, 1, dy, y_base + first * y_t + d, y_t, queries - first)
-                CLEAR(dks)
-                MULTIPLY(dks, work, v_from, 1, q, q_base + first * q_t + d, q_t, queries - first)
-                [[unroll]] for (uint r = 0; r < TM; r++)
-                    [[unroll]] for (uint q = 0; q < TN; q++) {
-                        uint at = (j0 + r) * d_t + d + q * LANES, dk_at = to_dk + at, dv_at = to_dv + at;
-                        bool first = d + q * LANES + lane >= d0; // else it was added to before
-                        bool on = all(bvec2(j0 + r < keys, first));
-                        if ((ADD & 1u) != 0u || n > 0)
-                            dks[r][q] += on ? dk.at[dk_at] : 0.0;
-                        if ((ADD & 2u) != 0u || n > 0)
-                            dvs[r][q] += on ? dv.at[dv_at] : 0.0;
-                        SET1(dk, dk_at, on, dks[r][q]);
-                        SET1(dv, dv_at, on, dvs[r][q]);
+                    [[unroll]] for (uint r = 0; r < TM; r += 4) {
+                        uint at = in_tile(r, tokens) + i * WIDTH(r);
+                        if (WIDTH(r) == 4) {
+                            SET4(to_work, to_p + at >> 2, true, vec4(e[r][q], e[r + 1][q], e[r + 2][q], e[r + 3][q]));
+                            SET4(to_work, to_ds + at >> 2, true,
+                                 vec4(acc[r][q], acc[r + 1][q], acc[r + 2][q], acc[r + 3][q]));
+                        } else {
+                            SET2(to_work, to_p + at >> 1, true, vec2(e[r][q], e[r + 1][q]));
+                            SET2(to_work, to_ds + at >> 1, true, vec2(acc[r][q], acc[r + 1][q]));
+                        }
                     }
+                }
             }
-            exchange(); // before these are written again
-            [[unroll]] for (uint r = 0; r < TM; r++) {
-                uint j = min(j0 + r, keys - 1);
-                k_from[r] = its_k + j * k_t;
-                v_from[r] = its_v + j * k_t;
-            }
+        }
+        exchange();
+        uint with = rows + part * group * queries * wide + first * W;
+        for (uint d0 = 0; d0 < size; d0 += W) {
+            float dks[TM][TN], dvs[TM][TN];
+            sum_up(dvs, group, p.work_at + own, first, with + dy_rows + d0 * queries, queries * wide, queries - first);
+            sum_up(dks, group, p.work_at + own + TM * tokens, first, with + d0 * queries, queries * wide, queries - first);
+            [[unroll]] for (uint r = 0; r < TM; r++)
+                [[unroll]] for (uint q = 0; q < TN; q++) {
+                    bool row = j0 + r < keys, on = EDGE ? all(bvec2(row, d0 + q * LANES + lane < size)) : row;
+                    uint at = base + (j0 + r) * d_t + d0 + q * LANES;
+                    float dk_ = dks[r][q] + ((ADD & 1u) != 0u ? GET1(dk, p.dk_at + at) : 0.0);
+                    float dv_ = dvs[r][q] + ((ADD & 2u) != 0u ? GET1(dv, p.dv_at + at) : 0.0);
+                    SET1(to_dk, p.to_dk_at + at, on, dk_);
+                    SET1(to_dv, p.to_dv_at + at, on, dv_);
+                }
+        }
+        exchange(); // before these are written again
+    }
+}
+
+#else
+
+void main()
+{
+    uint lane = gl_SubgroupInvocationID, part = gl_WorkGroupID.y, group = p.group & 0xffffu;
+    uint b = p.row + part / (p.some * group), h = p.head * group + part % (p.some * group);
+    uint queries = p.queries, keys = p.keys, size = p.size, first = p.first, range = p.range, down = p.down, d_t = p.d_t;
+    uint ds = p.work_at + p.ds + part * padded(queries) * range;
+    uint rows = p.work_at + part / group * keys * padded(size) + first * W + lane, base = b * p.d_b + h * p.d_h + lane;
+    for (uint tile = 0; tile < down; tile++) {
+        uint i0 = (gl_WorkGroupID.x * down + tile) * TM;
+        if (i0 >= queries)
+            break;
+        uint end = min(first + range, (RULES & 1u) != 0u ? min(keys, min(i0 + TM, queries) + p.past) : keys);
+        uint from[TM], count = uint(max(int(end) - int(first), 0));
+        [[unroll]] for (uint r = 0; r < TM; r++) {
+            uint i = min(i0 + r, queries - 1); // without a remainder, which would not be seen to be added
+            from[r] = ds + i + i / W * W * (range - 1);
+        }
+        for (uint d0 = 0; d0 < size; d0 += W) {
+            float acc[TM][TN];
+            CLEAR(acc)
+            MULTIPLY(acc, work, from, W, work, rows + d0 * keys, W, count)
+            [[unroll]] for (uint r = 0; r < TM; r++)
+                [[unroll]] for (uint q = 0; q < TN; q++) {
+                    bool row = i0 + r < queries, on = EDGE ? all(bvec2(row, d0 + q * LANES + lane < size)) : row;
+                    uint at = base + (i0 + r) * d_t + d0 + q * LANES;
+                    float v = acc[r][q] + (ADD != 0u ? GET1(dq, p.dq_at + at) : 0.0);
+                    SET1(to_dq, p.to_dq_at + at, on, v);
+                }
         }
     }
 }

@@ -252,7 +252,8 @@ static int forward(struct op_call *c)
         status = decode(c, &a);
     else if (!status) {
         int64_t B = a.q->shape[0], T = a.q->shape[1], H = a.q->shape[2], D = a.q->shape[3];
-        if (attn_lay_apart(c, &a.k, T) || attn_lay_apart(c, &a.v, T)) {
+        bool panels = attn_by_panels(c, &a);
+        if (!panels && (attn_lay_apart(c, &a.k, T) || attn_lay_apart(c, &a.v, T))) {
             status = tain_error_status();
             goto done;
         }
@@ -263,7 +264,7 @@ static int forward(struct op_call *c)
             status = tain_error_status();
             goto done;
         }
-        status = attn_by_panels(c, &a) ? attn_panels_forward(c, &a, stat)
+        status = panels ? attn_panels_forward(c, &a, stat)
                  : run(c, &a, names[a.k->type], 0, stat != NULL,
                      (tain_tensor *[]){ a.q, a.k, a.v, rule ? rule : a.q, c->out, stat ? stat : c->out }, 6, 16 | 32, &p,
                      sizeof(p), T, a.k->shape[1], B * H);
@@ -312,10 +313,12 @@ static int backward(struct op_call *c)
     if (!status)
         dy = view_make(c->dout, 4, a.q->shape, (int64_t[]){ a.q->shape[1] * a.q->shape[2] * D, a.q->shape[2] * D, D, 1 },
                        c->dout->offset);
-    if (!status && (!dy || attn_lay_apart(c, &a.k, a.q->shape[1]) || attn_lay_apart(c, &a.v, a.q->shape[1])))
+    if (!status && !dy)
         status = tain_error_status();
     if (!status && attn_by_panels(c, &a)) {
-        status = attn_panels_backward(c, &a, &d, &dy, y, stat, add[0] | add[1] << 1 | add[2] << 2);
+        status = attn_panels_backward(c, &a, &d, dy, y, stat, add[0] | add[1] << 1 | add[2] << 2);
+    } else if (!status && (attn_lay_apart(c, &a.k, a.q->shape[1]) || attn_lay_apart(c, &a.v, a.q->shape[1]))) {
+        status = tain_error_status();
     } else if (!status) {
         int64_t B = a.q->shape[0], T = a.q->shape[1], S = a.k->shape[1], H = a.q->shape[2];
         struct { struct strides q, k, y, d; struct rest rest; } p = {

@@ -37,8 +37,8 @@ int attn_lay_apart(const struct op_call *c, tain_tensor **t, int64_t uses);
 bool attn_by_panels(const struct op_call *c, const struct attn *a);
 /* y; with stat [2, B, H, T] also the log of sums of exponentials, in its first half. */
 int attn_panels_forward(struct op_call *c, const struct attn *a, tain_tensor *stat);
-/* d (=|+=: bits of `add` for q, k, v) the gradients; a, d and dy as [B, T, H, D] views. q and dy may be laid apart. */
-int attn_panels_backward(struct op_call *c, struct attn *a, const struct attn *d, tain_tensor **dy, tain_tensor *y,
+/* d (=|+=: bits of `add` for q, k, v) the gradients; a, d and dy as [B, T, H, D] views. */
+int attn_panels_backward(struct op_call *c, const struct attn *a, const struct attn *d, tain_tensor *dy, tain_tensor *y,
                          tain_tensor *stat, unsigned add);
 
 #endif
