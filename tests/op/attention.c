@@ -216,9 +216,9 @@ static void laid_apart(tain_device *d)
 }
 
 /* A gradient that is added to what is there is there twice, for heads whose last columns are made together with others. */
-static void added(tain_device *d, int64_t size)
+static void added(tain_device *d, int64_t T, int64_t size)
 {
-    enum { B = 2, T = 27, H = 4, KV = 2 };
+    enum { B = 2, H = 4, KV = 2 };
     int64_t count[3] = { B * T * H * size, B * T * KV * size, B * T * KV * size };
     tain_tensor *in[3];
     float *values = malloc((size_t)count[0] * 4), *grad[2][3];
@@ -255,6 +255,36 @@ static void added(tain_device *d, int64_t size)
     free(values);
 }
 
+#define QKV(b, t, h, s, kv, d) { { 4, { b, t, h, d } }, { 4, { b, s, kv, d } }, { 4, { b, s, kv, d } } }
+#define KEPT(type_, b, t, h, s, kv, d) \
+    { { 4, { b, t, h, d }, .fixed = true }, { 4, { b, s, kv, d }, .type = type_, .fixed = true }, \
+      { 4, { b, s, kv, d }, .type = type_, .fixed = true } }
+
+/* By tiles where memory has room for a few heads at once, or for some keys of one: on a device of which so little can be seen. */
+static void in_parts(void)
+{
+    static const struct check_case cases[] = {
+        { .in = QKV(8, 30, 1, 33, 1, 32), .with = { BOTH } },
+        { .in = QKV(1, 70, 3, 73, 3, 16), .with = { CAUSAL } },
+        { .in = QKV(1, 70, 2, 75, 1, 16), .with = { CAUSAL } },
+        { .in = QKV(1, 64, 2, 96, 1, 32), .with = { CAUSAL } },
+        { .in = QKV(1, 90, 1, 93, 1, 40), .with = { RULED } },
+        { .in = QKV(1, 100, 1, 100, 1, 36), .with = { FULL } },
+    };
+    tain_device *d;
+
+    setenv("TAIN_LIMITS", "texels:64K", 1);
+    CHECK((d = device_open(NULL)));
+    if (gpu_info(d->gpu)->texel) {
+        d->tiles = TILES_ALL;
+        CHECK_CASES(d, (&(struct check_op){ "attention, in parts", 3, run, reference, 1e-5, 2e-4 }), cases);
+        added(d, 100, 32);
+    }
+    CHECK_INT(tain_device_memory(d, false), 0);
+    tain_device_free(d);
+    unsetenv("TAIN_LIMITS");
+}
+
 /* What 16-bit keys and values cannot be. */
 static void refused(tain_device *d)
 {
@@ -267,11 +297,6 @@ static void refused(tain_device *d)
     tensor_unref(k);
     tensor_unref(f);
 }
-
-#define QKV(b, t, h, s, kv, d) { { 4, { b, t, h, d } }, { 4, { b, s, kv, d } }, { 4, { b, s, kv, d } } }
-#define KEPT(type_, b, t, h, s, kv, d) \
-    { { 4, { b, t, h, d }, .fixed = true }, { 4, { b, s, kv, d }, .type = type_, .fixed = true }, \
-      { 4, { b, s, kv, d }, .type = type_, .fixed = true } }
 
 int main(void)
 {
@@ -334,12 +359,12 @@ int main(void)
         d->tiles = TILES_ALL;
         CHECK_CASES(d, (&(struct check_op){ "attention, tiles", 3, run, reference, 1e-5, 2e-4 }), tiles);
         CHECK_CASES(d, (&(struct check_op){ "attention, tiles", 1, packed_run, packed_reference, 1e-5, 2e-4 }), packed_tiles);
-        added(d, 20);
-        added(d, 32);
+        added(d, 27, 20);
+        added(d, 27, 32);
         laid_apart(d);
     }
     d->tiles = own;
-    added(d, 20);
+    added(d, 27, 20);
     CHECK_CASES(d, (&(struct check_op){ "attention", 3, run, reference, 1e-5, 2e-4 }), cases);
     CHECK_CASES(d, (&(struct check_op){ "attention", 1, packed_run, packed_reference, 1e-5, 2e-4 }), packed);
     CHECK_CASES(d, (&(struct check_op){ "attention, cached", 3, run, reference, 1e-5, .no_grad = true }), kept);
@@ -381,5 +406,6 @@ int main(void)
     tensor_unref(pair);
     CHECK_INT(tain_device_memory(d, false), 0);
     tain_device_free(d);
+    in_parts();
     return 0;
 }
