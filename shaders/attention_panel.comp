@@ -108,6 +108,22 @@ uint in_tile(uint r, uint tokens)
     return r / 4 * 4 * tokens + r % 4;
 }
 
+// s[r_][c_] becomes exp(s[r_][c_] - base), 0 where it is HIDDEN: four at a time, since what one waits for the next is a long row
+// of operations.
+#define EXP_ALL(s, base) \
+    [[unroll]] for (uint n_ = 0; n_ < TM * TN; n_ += 4) { \
+        vec4 x_, e_; \
+        [[unroll]] for (uint k_ = 0; k_ < 4; k_++) { \
+            uint r_ = (n_ + k_) / TN, c_ = (n_ + k_) % TN; \
+            x_[k_] = s[r_][c_] - (base); \
+        } \
+        e_ = exp_fast(x_); \
+        [[unroll]] for (uint k_ = 0; k_ < 4; k_++) { \
+            uint r_ = (n_ + k_) / TN, c_ = (n_ + k_) % TN; \
+            s[r_][c_] = s[r_][c_] > -2.9e38 ? e_[k_] : 0.0; \
+        } \
+    }
+
 // Work is written by some lanes and read by others.
 void exchange()
 {
@@ -166,15 +182,18 @@ void main()
         exchange();
         [[unroll]] for (uint r = 0; r < TM; r++)
             most[r] = subgroupMax(most[r]);
-        for (uint j0 = 0; j0 < end; j0 += W)
+        for (uint j0 = 0; j0 < end; j0 += W) {
+            float e[TM][TN];
+            [[unroll]] for (uint r = 0; r < TM; r++)
+                [[unroll]] for (uint q = 0; q < TN; q++)
+                    e[r][q] = GET1(work, own_from[r] + j0 + q * LANES + lane);
+            EXP_ALL(e, most[r_])
             [[unroll]] for (uint r = 0; r < TM; r++)
                 [[unroll]] for (uint q = 0; q < TN; q++) {
-                    uint at = r * (tokens + W) + j0 + q * LANES;
-                    float s = GET1(work, from_own + at + lane);
-                    s = s > -2.9e38 ? exp_fast(s - most[r]) : 0.0;
-                    total[r] += s;
-                    to_work.at[to_own + at] = s;
+                    total[r] += e[r][q];
+                    to_work.at[to_own + r * (tokens + W) + j0 + q * LANES] = e[r][q];
                 }
+        }
         exchange();
         [[unroll]] for (uint r = 0; r < TM; r++) {
             total[r] = subgroupAdd(total[r]);
@@ -275,21 +294,21 @@ void main()
             uint to_p = p.to_work_at + own + n * 2 * TM * tokens, to_ds = to_p + TM * tokens;
             uint panel = p.to_work_at + p.ds + (part * group + n) * tokens * range + (j0 - p.first) * W + lane;
             for (uint i0 = first; i0 < queries; i0 += W) {
-                float acc[TM][TN], e[TM][TN], delta[TN];
+                float acc[TM][TN], e[TM][TN], lse[TN], delta[TN];
                 CLEAR(acc)
                 MULTIPLY(acc, k, k_from, 1, work, its_panels + i0 * size, W, size)
                 [[unroll]] for (uint q = 0; q < TN; q++) {
                     uint i = min(i0 + q * LANES + lane, queries - 1);
-                    float lse = GET1(stat, its_stat + i);
+                    lse[q] = GET1(stat, its_stat + i);
                     bool there = i0 + q * LANES + lane < queries;
                     Rule rule = rule_of(b, i, batches);
                     delta[q] = GET1(stat, its_stat + delta_behind + i);
                     [[unroll]] for (uint r = 0; r < TM; r++) {
                         bool on = all(bvec2(sees(rule, min(j0 + r, keys - 1), segments[r]), there));
-                        float s = on ? acc[r][q] * scale : HIDDEN;
-                        e[r][q] = s > -2.9e38 ? exp_fast(s - lse) : 0.0;
+                        e[r][q] = on ? acc[r][q] * scale : HIDDEN;
                     }
                 }
+                EXP_ALL(e, lse[c_])
                 CLEAR(acc)
                 MULTIPLY(acc, v, v_from, 1, work, its_panels + dy_panels + i0 * size, W, size)
                 [[unroll]] for (uint q = 0; q < TN; q++) {

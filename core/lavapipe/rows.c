@@ -80,8 +80,9 @@ bool llvm_beside(const struct llvm *l, LLVMValueRef v)
     return beside(l, &seen, v);
 }
 
-/* Made of lane 0 of what v is made of, so that a number which is the same in all lanes is computed as one. */
-static LLVMValueRef first(const struct llvm *l, LLVMBuilderRef b, LLVMValueRef v, int depth)
+/* Made of lane 0 of what v is made of in its block, so that a number which is the same in all lanes is computed as one. What
+ * comes from elsewhere is there already. */
+static LLVMValueRef first(const struct llvm *l, LLVMBuilderRef b, LLVMValueRef v, LLVMBasicBlockRef block, int depth)
 {
     LLVMTypeRef type = l->TypeOf(v);
     LLVMValueRef zero = l->ConstNull(l->Int32TypeInContext(l->GetTypeContext(type))), x, y;
@@ -94,22 +95,24 @@ static LLVMValueRef first(const struct llvm *l, LLVMBuilderRef b, LLVMValueRef v
     if (!depth || !l->IsAInstruction(v))
         return l->BuildExtractElement(b, v, zero, "");
     opcode = l->GetInstructionOpcode(v);
+    if (l->GetInstructionParent(v) != block && opcode != LLVMShuffleVector && opcode != LLVMInsertElement)
+        return l->BuildExtractElement(b, v, zero, "");
     switch (opcode) {
     case LLVMShuffleVector:
         if (l->GetMaskValue(v, 0) == 0)
-            return first(l, b, l->GetOperand(v, 0), depth - 1);
+            return first(l, b, l->GetOperand(v, 0), block, depth - 1);
         break;
     case LLVMInsertElement:
         y = l->GetOperand(v, 2);
         if (l->IsAConstantInt(y))
-            return l->ConstIntGetZExtValue(y) ? first(l, b, l->GetOperand(v, 0), depth - 1) : l->GetOperand(v, 1);
+            return l->ConstIntGetZExtValue(y) ? first(l, b, l->GetOperand(v, 0), block, depth - 1) : l->GetOperand(v, 1);
         break;
     case LLVMAdd: case LLVMSub: case LLVMMul: case LLVMShl: case LLVMAnd: case LLVMOr: case LLVMXor: case LLVMICmp:
-        x = first(l, b, l->GetOperand(v, 0), depth - 1);
-        y = first(l, b, l->GetOperand(v, 1), depth - 1);
+        x = first(l, b, l->GetOperand(v, 0), block, depth - 1);
+        y = first(l, b, l->GetOperand(v, 1), block, depth - 1);
         return opcode == LLVMICmp ? l->BuildICmp(b, l->GetICmpPredicate(v), x, y, "") : l->BuildBinOp(b, opcode, x, y, "");
     case LLVMSExt: case LLVMZExt: case LLVMTrunc:
-        x = first(l, b, l->GetOperand(v, 0), depth - 1);
+        x = first(l, b, l->GetOperand(v, 0), block, depth - 1);
         return l->BuildCast(b, opcode, x, l->GetElementType(type), "");
     default:
         break;
@@ -121,5 +124,5 @@ LLVMValueRef llvm_first(const struct llvm *l, LLVMBuilderRef b, LLVMValueRef v)
 {
     enum { DEPTH = 8 };
 
-    return first(l, b, v, DEPTH);
+    return first(l, b, v, l->IsAInstruction(v) ? l->GetInstructionParent(v) : NULL, DEPTH);
 }

@@ -446,6 +446,30 @@ static void enter(struct scatter *s, LLVMBasicBlockRef from)
     l->InstructionEraseFromParent(s->lane);
 }
 
+/* Moves what is computed for the loop only into the block in front of it: `before` the instruction there that it is for. */
+static void set_aside(struct scatter *s, LLVMValueRef v, LLVMBasicBlockRef slow, LLVMValueRef before, int depth)
+{
+    const struct llvm *l = s->l;
+
+    if (!depth || !l->IsAInstruction(v) || l->GetInstructionParent(v) != s->before)
+        return;
+    switch (l->GetInstructionOpcode(v)) {
+    case LLVMAdd: case LLVMSub: case LLVMMul: case LLVMShl: case LLVMAnd: case LLVMOr: case LLVMXor: case LLVMICmp: case LLVMSelect:
+    case LLVMZExt: case LLVMSExt:
+        break;
+    default:
+        return;
+    }
+    for (LLVMUseRef use = l->GetFirstUse(v); use; use = l->GetNextUse(use))
+        if (!inside(s, l->GetUser(use)) && l->GetInstructionParent(l->GetUser(use)) != slow)
+            return;
+    l->InstructionRemoveFromParent(v);
+    l->PositionBuilderBefore(s->b, before);
+    l->InsertIntoBuilder(s->b, v);
+    for (int i = 0, n = l->GetNumOperands(v); i < n; i++)
+        set_aside(s, l->GetOperand(v, (unsigned)i), slow, v, depth - 1);
+}
+
 static bool change(struct scatter *s)
 {
     const struct llvm *l = s->l;
@@ -493,6 +517,8 @@ static bool change(struct scatter *s)
     }
     l->PositionBuilderAtEnd(s->b, slow);
     l->BuildBr(s->b, s->head);
+    for (unsigned k = 0; k < s->n_stores; k++)
+        set_aside(s, w[k].index, slow, l->GetBasicBlockTerminator(slow), DEPTH);
     enter(s, slow);
     l->PositionBuilderAtEnd(s->b, beside);
     row = s->n_stores == 1   ? w[0].number
