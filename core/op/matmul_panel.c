@@ -6,10 +6,11 @@
  */
 #include "op/matmul.h"
 
-/* What is read again and again stays in a second cache: a panel of so many rows of B, beside what is read of A; where A is
- * stored transposed fewer, since a row of it is in another line for each of them; as many panels side by side as CACHE bytes.
- * A workgroup does 65,535 turns of its loops at most on the CPU driver. */
-enum { K_AT_ONCE = 4096, K_TRANSPOSED = 512, CACHE = 1 << 18, DOWN = 16, TURNS_MOST = 60000 };
+/* What is read again and again stays in a second cache: a panel of so many rows of B, beside what is read of A; as many panels
+ * side by side as CACHE bytes. Where A is stored transposed, a tile's columns are in another line for each k, which it shares
+ * with the tiles beside it: so many rows of both as that cache holds (CACHE_ALL), but not so few that sums are read and written
+ * more often than that is worth. A workgroup does 65,535 turns of its loops at most on the CPU driver. */
+enum { K_AT_ONCE = 4096, K_LEAST = 256, K_TRANSPOSED = 512, CACHE = 1 << 18, CACHE_ALL = 1 << 19, DOWN = 16, TURNS_MOST = 60000 };
 
 /* Fewer rows cost less than the copy, and fewer columns leave most of a panel empty; a larger copy, of numbers, costs memory. */
 enum { ROWS_LEAST = 24, COLUMNS_LEAST = 16, COPY_MOST = 1 << 24 };
@@ -17,8 +18,12 @@ enum { ROWS_LEAST = 24, COLUMNS_LEAST = 16, COPY_MOST = 1 << 24 };
 /* Of k. An activation is of the whole sum. */
 static int64_t at_once(const struct gemm *g)
 {
-    int64_t most = g->activation != GEMM_NONE ? g->K : g->ta ? K_TRANSPOSED : K_AT_ONCE;
+    int64_t most = g->activation != GEMM_NONE ? g->K : K_AT_ONCE;
 
+    if (g->ta && g->activation == GEMM_NONE) {
+        most = CACHE_ALL / 4 / (g->M + g->N) / 64 * 64;
+        most = most < K_LEAST ? K_LEAST : most > K_TRANSPOSED ? K_TRANSPOSED : most;
+    }
     return g->K < most ? g->K : most;
 }
 
