@@ -34,6 +34,24 @@ OUT1(4, C);
 
 const uint WIDE = GATED ? TN / 2 : TN; // columns of C, in lanes
 
+// Four at a time: what an exponential waits for is a long row of operations.
+void activate_all(inout float acc[TM][TN])
+{
+    [[unroll]] for (uint n = 0; n < TM * WIDE; n += 4) {
+        vec4 v = vec4(0), up = vec4(1);
+        [[unroll]] for (uint k = 0; k < 4; k++)
+            if (n + k < TM * WIDE) {
+                v[k] = acc[(n + k) / WIDE][(n + k) % WIDE];
+                if (GATED)
+                    up[k] = acc[(n + k) / WIDE][(n + k) % WIDE + WIDE];
+            }
+        v = GATED ? v * (1.0 / (1.0 + exp_fast(-v))) * up : activate(v); // as gate.comp
+        [[unroll]] for (uint k = 0; k < 4; k++)
+            if (n + k < TM * WIDE)
+                acc[(n + k) / WIDE][(n + k) % WIDE] = v[k];
+    }
+}
+
 void main()
 {
     uint lane = gl_SubgroupInvocationID, batch = gl_WorkGroupID.z, panels = (p.N + W - 1) / W;
@@ -53,23 +71,25 @@ void main()
             float acc[TM][TN];
             CLEAR(acc)
             MULTIPLY(acc, A, a_from, a_step, B, b_base + panel * b_panel, b_pitch, K)
+            if (BIAS != 0)
+                [[unroll]] for (uint q = 0; q < WIDE; q++) {
+                    float add = GET1(bias, bias_at + min((panel * WIDE + q) * LANES + lane, N - 1));
+                    [[unroll]] for (uint r = 0; r < TM; r++)
+                        acc[r][q] += add;
+                }
+            if (ACTIVATION != 0)
+                activate_all(acc);
             [[unroll]] for (uint q = 0; q < WIDE; q++) {
                 uint column = (panel * WIDE + q) * LANES + lane;
-                bool on = column < N;
-                float add = BIAS != 0 ? GET1(bias, bias_at + min(column, N - 1)) : 0.0;
                 [[unroll]] for (uint r = 0; r < TM; r++) {
-                    uint at = c_base + (m0 + r) * c_pitch + column, to = c_at + at;
-                    float v;
-                    if (GATED)
-                        v = acc[r][q] * (1.0 / (1.0 + exp_fast(-acc[r][q]))) * acc[r][q + WIDE]; /* as gate.comp */
-                    else
-                        v = activate(vec4(acc[r][q] + add)).x;
+                    uint at = c_base + (m0 + r) * c_pitch + column;
+                    float v = acc[r][q];
+                    bool on = m0 + r < M;
                     if (ADD != 0)
                         v += GET1(D, d_at + at);
-                    bool row = m0 + r < M;
                     if (EDGE != 0)
-                        row = all(bvec2(row, on));
-                    SET1(C, to, row, v);
+                        on = all(bvec2(on, column < N));
+                    SET1(C, c_at + at, on, v);
                 }
             }
         }

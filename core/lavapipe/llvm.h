@@ -23,7 +23,7 @@ typedef struct LLVMOpaquePassBuilderOptions *LLVMPassBuilderOptionsRef;
 /* What LLVMGetInstructionOpcode, LLVMGetICmpPredicate and LLVMGetTypeKind answer. */
 enum {
     LLVMBr = 2, LLVMInvoke = 5, LLVMAdd = 8, LLVMFAdd, LLVMSub, LLVMFSub, LLVMMul, LLVMFMul, LLVMUDiv, LLVMSDiv,
-    LLVMURem = 17, LLVMSRem, LLVMShl = 20, LLVMLShr, LLVMAShr, LLVMAnd, LLVMOr, LLVMXor, LLVMLoad = 27, LLVMStore,
+    LLVMFDiv, LLVMURem, LLVMSRem, LLVMShl = 20, LLVMLShr, LLVMAShr, LLVMAnd, LLVMOr, LLVMXor, LLVMLoad = 27, LLVMStore,
     LLVMGetElementPtr, LLVMTrunc, LLVMZExt, LLVMSExt, LLVMFPToUI, LLVMFPToSI, LLVMUIToFP, LLVMSIToFP, LLVMPtrToInt = 39,
     LLVMIntToPtr, LLVMBitCast, LLVMICmp, LLVMFCmp, LLVMPHI, LLVMCall, LLVMSelect, LLVMExtractElement = 50,
     LLVMInsertElement, LLVMShuffleVector, LLVMFence = 55, LLVMAtomicCmpXchg, LLVMAtomicRMW, LLVMFNeg = 66, LLVMFreeze = 68,

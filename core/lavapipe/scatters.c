@@ -14,7 +14,8 @@
  */
 #include "lavapipe/llvm.h"
 
-enum { MOST_BLOCKS = 16, MOST_STORES = 4, MOST_CLONES = 64, MOST_TESTS = 8, MOST_OPERANDS = 8, DEPTH = 12,
+enum { MOST_BLOCKS = 16, MOST_STORES = 4, MOST_CLONES = 160, MOST_TESTS = 8, MOST_OPERANDS = 8,
+       DEPTH = 40, MOST_LOOKS = 20000,
        MOST_STEPS = MOST_TESTS + MOST_STORES + 1 };
 
 struct scatter {
@@ -33,6 +34,7 @@ struct scatter {
     LLVMValueRef also[MOST_STEPS];       /* and whether all may, where it is known of all at once; or NULL */
     LLVMValueRef row, first;             /* an index that lies in a row by what was asked, and its lane 0; or NULL */
     unsigned lanes, blocks, n_tests, n_stores, clones, steps;
+    unsigned looks;                      /* at operands so far: there may be many ways to one */
 };
 
 static bool inside(const struct scatter *s, LLVMValueRef v)
@@ -123,6 +125,7 @@ static bool walk(struct scatter *s)
             case LLVMBr: case LLVMGetElementPtr: case LLVMBitCast: case LLVMZExt: case LLVMSExt: case LLVMTrunc:
             case LLVMAdd: case LLVMSub: case LLVMMul: case LLVMShl: case LLVMLShr: case LLVMAShr: case LLVMAnd: case LLVMOr:
             case LLVMXor: case LLVMICmp: case LLVMExtractElement: case LLVMIntToPtr: case LLVMPtrToInt:
+            case LLVMFAdd: case LLVMFSub: case LLVMFMul: case LLVMFDiv: case LLVMFNeg: /* LLVM's own: what only a lane's number is for */
                 break;
             default:
                 return false;
@@ -167,9 +170,9 @@ static bool is_closed(const struct scatter *s)
 
 /* ---- What one lane computes, for all of them, before the loop ---- */
 
-static bool depends(const struct scatter *s, LLVMValueRef v, int depth)
+static bool depends(struct scatter *s, LLVMValueRef v, int depth)
 {
-    if (v == s->lane || !depth)
+    if (v == s->lane || !depth || ++s->looks > MOST_LOOKS)
         return true;
     if (!inside(s, v))
         return false;
@@ -179,20 +182,31 @@ static bool depends(const struct scatter *s, LLVMValueRef v, int depth)
     return false;
 }
 
-/* Whether v is made of what the loop reads; fresh: and has not been read before it yet. */
-static bool reads(const struct scatter *s, LLVMValueRef v, bool fresh, int depth)
+static bool finds_read(const struct scatter *s, struct llvm_set *seen, LLVMValueRef v, bool fresh)
 {
+    bool known;
+
     if (!inside(s, v) || v == s->lane)
         return false;
     for (unsigned i = 0; fresh && i < s->clones; i++)
         if (s->original[i] == v)
             return false;
-    if (!depth || llvm_is(s->l, v, LLVMLoad))
+    if (llvm_is(s->l, v, LLVMLoad))
         return true;
+    if (!llvm_add(seen, v, &known))
+        return !known;
     for (int i = 0, n = s->l->GetNumOperands(v); i < n; i++)
-        if (reads(s, s->l->GetOperand(v, (unsigned)i), fresh, depth - 1))
+        if (finds_read(s, seen, s->l->GetOperand(v, (unsigned)i), fresh))
             return true;
     return false;
+}
+
+/* Whether v is made of what the loop reads; fresh: and has not been read before it yet. */
+static bool reads(const struct scatter *s, LLVMValueRef v, bool fresh)
+{
+    struct llvm_set seen = { .n = 0 };
+
+    return finds_read(s, &seen, v, fresh);
 }
 
 /* Lanes that have not passed what was asked so far may have no number to ask: it is not looked at. */
@@ -214,7 +228,7 @@ static void ask_once(struct scatter *s, LLVMValueRef test)
 /* What v reads may be there only if all lanes have passed what was asked so far. */
 static void step_to(struct scatter *s, LLVMValueRef v)
 {
-    if ((!s->passed[s->steps] && !s->also[s->steps]) || !reads(s, v, true, DEPTH))
+    if ((!s->passed[s->steps] && !s->also[s->steps]) || !reads(s, v, true))
         return;
     s->step[++s->steps] = s->l->InsertBasicBlockInContext(s->context, s->head, "step");
     s->passed[s->steps] = s->also[s->steps] = NULL;
@@ -247,18 +261,15 @@ static LLVMValueRef once(struct scatter *s, LLVMValueRef v)
     return s->clone[s->clones++] = x;
 }
 
-/* A vector with what each lane computes; NULL if there is none. */
-static LLVMValueRef each(struct scatter *s, LLVMValueRef v, int depth)
+static LLVMValueRef each(struct scatter *s, LLVMValueRef v, int depth);
+
+/* The same of what is not known yet and differs from lane to lane. */
+static LLVMValueRef each_anew(struct scatter *s, LLVMValueRef v, int depth)
 {
     const struct llvm *l = s->l;
+    int opcode = l->GetInstructionOpcode(v);
     LLVMValueRef x, y;
-    int opcode;
 
-    if (!depends(s, v, DEPTH))
-        return (x = once(s, v)) ? llvm_splat(l, s->b, x, s->lanes) : NULL;
-    if (v == s->lane || !depth)
-        return NULL;
-    opcode = l->GetInstructionOpcode(v);
     switch (opcode) {
     case LLVMExtractElement:
         x = l->GetOperand(v, 0);
@@ -269,14 +280,33 @@ static LLVMValueRef each(struct scatter *s, LLVMValueRef v, int depth)
         if (llvm_lanes(l, l->TypeOf(v)) != 1 || !(x = each(s, l->GetOperand(v, 0), depth - 1)))
             return NULL;
         return l->BuildCast(s->b, opcode, x, l->VectorType(l->TypeOf(v), s->lanes), "");
+    case LLVMFNeg:
+        x = each(s, l->GetOperand(v, 0), depth - 1);
+        return x ? l->BuildFNeg(s->b, x, "") : NULL;
     case LLVMAdd: case LLVMSub: case LLVMMul: case LLVMShl: case LLVMLShr: case LLVMAShr: case LLVMAnd: case LLVMOr: case LLVMXor:
-    case LLVMICmp:
+    case LLVMFAdd: case LLVMFSub: case LLVMFMul: case LLVMFDiv: case LLVMICmp:
         if (!(x = each(s, l->GetOperand(v, 0), depth - 1)) || !(y = each(s, l->GetOperand(v, 1), depth - 1)))
             return NULL;
         return opcode == LLVMICmp ? l->BuildICmp(s->b, l->GetICmpPredicate(v), x, y, "") : l->BuildBinOp(s->b, opcode, x, y, "");
     default:
         return NULL;
     }
+}
+
+/* A vector with what each lane computes; NULL if there is none. */
+static LLVMValueRef each(struct scatter *s, LLVMValueRef v, int depth)
+{
+    LLVMValueRef x;
+
+    for (unsigned i = 0; i < s->clones; i++)
+        if (s->original[i] == v && llvm_lanes(s->l, s->l->TypeOf(s->clone[i])) > 1)
+            return s->clone[i];
+    if (!depends(s, v, DEPTH))
+        return (x = once(s, v)) ? llvm_splat(s->l, s->b, x, s->lanes) : NULL;
+    if (v == s->lane || !depth || s->looks > MOST_LOOKS || !(x = each_anew(s, v, depth)) || s->clones == MOST_CLONES)
+        return NULL;
+    s->original[s->clones] = v;
+    return s->clone[s->clones++] = x;
 }
 
 /* ---- The change ---- */
@@ -299,30 +329,30 @@ struct writes {
     LLVMValueRef buffer, index, number;
 };
 
-/* Numbers that lie in a vector as they do in a buffer. */
-static bool is_number(const struct llvm *l, LLVMTypeRef t)
+/* The bits of a number that lies in a vector as it does in a buffer; 0 if it does not. */
+static unsigned bits(const struct llvm *l, LLVMTypeRef t)
 {
     unsigned width;
 
     if (l->GetTypeKind(t) != LLVMIntegerTypeKind)
-        return l->GetTypeKind(t) == LLVMFloatTypeKind || l->GetTypeKind(t) == LLVMDoubleTypeKind;
+        return l->GetTypeKind(t) == LLVMFloatTypeKind ? 32 : l->GetTypeKind(t) == LLVMDoubleTypeKind ? 64 : 0;
     width = l->GetIntTypeWidth(t);
-    return width == 8 || width == 16 || width == 32 || width == 64;
+    return width == 8 || width == 16 || width == 32 || width == 64 ? width : 0;
 }
 
 static bool find_writes(struct scatter *s, LLVMValueRef store, struct writes *w)
 {
     const struct llvm *l = s->l;
-    LLVMValueRef at = l->GetOperand(store, 1), index;
+    LLVMValueRef at = llvm_strip(l, l->GetOperand(store, 1)), index;
+    unsigned width = bits(l, l->TypeOf(l->GetOperand(store, 0)));
 
     if (!llvm_is(l, at, LLVMGetElementPtr) || l->GetNumOperands(at) != 2 ||
-        l->GetGEPSourceElementType(at) != l->TypeOf(l->GetOperand(store, 0)) || depends(s, l->GetOperand(at, 0), DEPTH) ||
+        !width || bits(l, l->GetGEPSourceElementType(at)) != width || depends(s, l->GetOperand(at, 0), DEPTH) ||
         !llvm_is(l, index = l->GetOperand(at, 1), LLVMZExt) ||
-        l->TypeOf(l->GetOperand(index, 0)) != l->Int32TypeInContext(s->context) ||
-        !is_number(l, l->TypeOf(l->GetOperand(store, 0))))
+        l->TypeOf(l->GetOperand(index, 0)) != l->Int32TypeInContext(s->context))
         return false;
     /* It may read what a lane before has written. */
-    if (reads(s, l->GetOperand(store, 0), false, DEPTH) || reads(s, index, false, DEPTH))
+    if (reads(s, l->GetOperand(store, 0), false) || reads(s, index, false))
         return false;
     step_to(s, l->GetOperand(at, 0));
     w->buffer = once(s, l->GetOperand(at, 0));
@@ -409,7 +439,7 @@ static bool prepare(struct scatter *s, struct writes *w)
 {
     const struct llvm *l = s->l;
 
-    s->clones = s->steps = 0;
+    s->clones = s->steps = s->looks = 0;
     s->row = NULL;
     s->step[0] = s->before;
     s->passed[0] = s->also[0] = NULL;
@@ -473,7 +503,7 @@ static void set_aside(struct scatter *s, LLVMValueRef v, LLVMBasicBlockRef slow,
 static bool change(struct scatter *s)
 {
     const struct llvm *l = s->l;
-    LLVMValueRef first, row;
+    LLVMValueRef first, row, at;
     LLVMTypeRef number = l->Int32TypeInContext(s->context), lanes = l->IntTypeInContext(s->context, s->lanes);
     struct writes w[MOST_STORES];
     LLVMBasicBlockRef beside, slow;
@@ -525,7 +555,8 @@ static bool change(struct scatter *s)
           : s->n_stores == 2 ? zip(s, w[0].number, w[1].number)
                              : zip(s, zip(s, w[0].number, w[2].number), zip(s, w[1].number, w[3].number));
     first = l->BuildZExt(s->b, first, l->Int64TypeInContext(s->context), "");
-    first = l->BuildGEP2(s->b, l->GetElementType(l->TypeOf(row)), w[0].buffer, &first, 1, "");
+    at = l->BuildBitCast(s->b, w[0].buffer, l->PointerType(l->GetElementType(l->TypeOf(row)), 0), "");
+    first = l->BuildGEP2(s->b, l->GetElementType(l->TypeOf(row)), at, &first, 1, "");
     first = l->BuildBitCast(s->b, first, l->PointerType(l->TypeOf(row), 0), "");
     l->SetAlignment(l->BuildStore(s->b, row, first), l->GetAlignment(s->stores[0]));
     l->BuildBr(s->b, s->exit);

@@ -188,6 +188,19 @@ static void scatter(const struct form f)
     "%some.room = icmp ne i32 %room, 0\n%desc = select i1 %some.room, ptr %in, ptr null\n"
 #define TEST(is) is "br i1 %done, label %behind, label %lanes\n"
 
+/* Each number is the one before with itself: there are 2^n ways to the first. */
+static const char *long_row(int n)
+{
+    static char text[4096];
+    size_t at = (size_t)snprintf(text, sizeof(text), "%%a0 = extractelement <8 x float> %%e, i32 %%lane\n");
+
+    for (int i = 1; i <= n; i++)
+        at += (size_t)snprintf(text + at, sizeof(text) - at, "%%a%d = fadd float %%a%d, %%a%d\n", i, i - 1, i - 1);
+    snprintf(text + at, sizeof(text) - at,
+             "%%p0 = getelementptr float, ptr %%buffer, i64 %%w0\nstore float %%a%d, ptr %%p0, align 4\n", n);
+    return text;
+}
+
 static void changed(void)
 {
     static const int bits[] = { 8, 16, 32, 64 }, stores[] = { 1, 2, 4 }, lanes[] = { 4, 8, 16 };
@@ -205,6 +218,18 @@ static void changed(void)
     SCATTER("description if there is room", 1, .entry = IF_ROOM, .guarded = ASK READ("%in"),
             .write = BUFFER("%desc"));
     SCATTER("one number for all", 1, .store = PUT_ONE("%v0 = extractelement <8 x i32> %x0, i32 3\n"));
+    SCATTER("numbers computed in the loop", 1,
+            .entry = "%e = sitofp <8 x i32> %x0 to <8 x float>\n%o = sitofp <8 x i32> %mask to <8 x float>\n",
+            .store = "%a0 = extractelement <8 x float> %e, i32 %lane\n%b0 = extractelement <8 x float> %o, i32 %lane\n"
+                     "%n0 = fneg float %a0\n%p1 = fadd float %b0, 3.0\n%q0 = fdiv float 1.0, %p1\n"
+                     "%m0 = fmul float %n0, %q0\n%v0 = fsub float %m0, %b0\n"
+                     "%p0 = getelementptr float, ptr %buffer, i64 %w0\nstore float %v0, ptr %p0, align 4\n");
+    SCATTER("numbers of another type than the buffer's", 1, .entry = "%e = bitcast <8 x i32> %x0 to <8 x float>\n",
+            .store = "%v0 = extractelement <8 x float> %e, i32 %lane\n" AT "store float %v0, ptr %p0, align 4\n");
+    SCATTER("numbers of another size than the buffer's", 0, .entry = "%e = zext <8 x i32> %x0 to <8 x i64>\n",
+            .store = "%v0 = extractelement <8 x i64> %e, i32 %lane\n" AT "store i64 %v0, ptr %p0, align 4\n");
+    SCATTER("a long row of numbers in the loop", 1, .entry = "%e = sitofp <8 x i32> %x0 to <8 x float>\n", .store = long_row(24));
+    SCATTER("too long a row of numbers", 0, .entry = "%e = sitofp <8 x i32> %x0 to <8 x float>\n", .store = long_row(60));
     SCATTER("numbers taken for others in the loop", 1,
             .store = "%y0 = bitcast <8 x i32> %x0 to <8 x float>\n"
                      "%f0 = extractelement <8 x float> %y0, i32 %lane\n"
