@@ -18,10 +18,11 @@
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_KHR_shader_subgroup_basic : require
-#extension GL_KHR_shader_subgroup_arithmetic : require
+#extension GL_KHR_shader_subgroup_shuffle : require
 #include "lib/io.glsl"
 #include "lib/tile.glsl"
 #include "lib/exp.glsl"
+#include "lib/row.glsl"
 
 layout(constant_id = 4) const uint RULES = 0;
 layout(constant_id = 5) const uint ADD = 0; // bit 0 to the first output, bit 1 to the second
@@ -181,7 +182,7 @@ void main()
         }
         exchange();
         [[unroll]] for (uint r = 0; r < TM; r++)
-            most[r] = subgroupMax(most[r]);
+            most[r] = row_max(most[r]);
         for (uint j0 = 0; j0 < end; j0 += W) {
             float e[TM][TN];
             [[unroll]] for (uint r = 0; r < TM; r++)
@@ -196,7 +197,7 @@ void main()
         }
         exchange();
         [[unroll]] for (uint r = 0; r < TM; r++) {
-            total[r] = subgroupAdd(total[r]);
+            total[r] = row_sum(total[r]);
             bool row = i0 + r < queries;
             if (LSE != 0 && lane == 0 && row)
                 lse.at[to_lse + i0 + r] = most[r] + log(max(total[r], 1e-37));
@@ -219,25 +220,35 @@ void main()
 
 #elif defined(DELTA)
 
+// A query for each lane, of all heads one after the other, as they lie.
 void main()
 {
-    uint lane = gl_SubgroupInvocationID, bh = gl_WorkGroupID.y, b = bh / p.heads, h = bh % p.heads, batches = p.group >> 16;
-    uint queries = p.queries, size = p.size, base = b * p.y_b + h * p.y_h, y_t = p.y_t;
-    uint its_dy = p.dy_at + base, its_y = p.y_at + base, to = p.stat_at + (batches * p.heads + bh) * queries + lane;
-    for (uint tile = 0; tile < p.down; tile++) { // a query for each lane
-        uint i0 = (gl_WorkGroupID.x * p.down + tile) * LANES;
-        float delta = 0.0;
-        [[unroll]] for (uint r = 0; r < LANES; r++) {
-            uint from = min(i0 + r, queries - 1) * y_t;
-            float t = 0.0;
-            for (uint d0 = 0; d0 < size; d0 += LANES) {
-                float one = GET1(dy, its_dy + from + d0 + lane) * GET1(y, its_y + from + d0 + lane);
-                t += !EDGE || d0 + lane < size ? one : 0.0;
+    uint lane = gl_SubgroupInvocationID, b = gl_WorkGroupID.y, i0 = gl_WorkGroupID.x * LANES, batches = p.group >> 16;
+    uint queries = p.queries, size = p.size, heads = p.heads, y_h = p.y_h;
+    uint to = p.stat_at + (batches + b) * heads * queries + i0 + lane;
+    uint dy_from[LANES], y_from[LANES];
+    [[unroll]] for (uint r = 0; r < LANES; r++) {
+        uint from = b * p.y_b + min(i0 + r, queries - 1) * p.y_t + lane;
+        dy_from[r] = p.dy_at + from;
+        y_from[r] = p.y_at + from;
+    }
+    for (uint h = 0; h < heads; h++) {
+        float t[LANES];
+        [[unroll]] for (uint r = 0; r < LANES; r++)
+            t[r] = 0.0;
+        for (uint d0 = 0; d0 < size; d0 += LANES)
+            [[unroll]] for (uint r = 0; r < LANES; r++) {
+                float one = GET1(dy, dy_from[r] + h * y_h + d0) * GET1(y, y_from[r] + h * y_h + d0);
+                t[r] += !EDGE || d0 + lane < size ? one : 0.0;
             }
-            t = subgroupAdd(t);
-            delta = lane == r ? t : delta;
+        // The lanes' sums, of query i0 + r in lane r: each step adds two halves of two of them.
+#define HALVE(m) \
+        [[unroll]] for (uint r = 0; r < m; r++) { \
+            bool low = (lane & m) == 0; \
+            t[r] = (low ? t[r] : t[r + m]) + ROW_OTHER(low ? t[r + m] : t[r], m); \
         }
-        SET1(stat, to + i0, i0 + lane < queries, delta);
+        ROW_FOLD(HALVE)
+        SET1(stat, to + h * queries, i0 + lane < queries, t[0]);
     }
 }
 

@@ -9,7 +9,7 @@
 enum { TURNS_MOST = 60000, DOWN_MOST = 16, WORK_MOST = 1 << 23 };
 
 /* Below, what is done before and behind the products costs more than they do, and the other kernel is the faster one. */
-enum { ROWS_LEAST = 128, SIZE_LEAST = 48 };
+enum { ROWS_LEAST = 64, SIZE_LEAST = 32 };
 
 /* What is done at once: heads of keys and the queries' that share them, in backward for a range of the keys; and tiles of a
  * workgroup, of FORWARD or DKV, and of DQ. */
@@ -61,7 +61,7 @@ static bool plan(const tain_device *d, struct plan *p, const struct attn *a, boo
         ds = 0;
         tiles = T;
     }
-    if (!p->down || !p->dq_down)
+    if (!p->down || !p->dq_down || (backward && H * (D + t.columns) >= TURNS_MOST)) /* the last: of delta */
         return false;
     chunks = up(tiles, p->down * t.rows);
     if (backward && laid + chunks * (own + ds) > most) {
@@ -224,16 +224,14 @@ static int range(struct part *p, const struct attn *d, tain_tensor *stat, unsign
 int attn_panels_backward(struct op_call *c, const struct attn *a, const struct attn *d, tain_tensor *dy, tain_tensor *y,
                          tain_tensor *stat, unsigned add)
 {
-    enum { DOWN = 8 };
-    int64_t B = a->q->shape[0], T = a->q->shape[1], H = a->q->shape[2], group = H / a->k->shape[2];
+    int64_t B = a->q->shape[0], T = a->q->shape[1], group = a->q->shape[2] / a->k->shape[2];
     struct numbers n = numbers_of(dy);
     struct part p;
     int status = begin(&p, c, a, true);
 
-    p.end.down = DOWN;
     if (!status)
         status = dispatch(&p, "delta", 0, 0, (tain_tensor *[]){ dy, y, stat }, 3, 4, &n, 1,
-                          up(T, DOWN * gpu_info(c->device->gpu)->lanes), B * H);
+                          up(T, gpu_info(c->device->gpu)->lanes), B);
     while (!status && next(&p)) {
         if ((status = lay(&p, a->k, 1, false)) || (status = lay(&p, a->q, group, true)) || (status = lay(&p, dy, group, true)) ||
             (status = lay(&p, a->q, group, false)) || (status = lay(&p, dy, group, false)))
