@@ -88,7 +88,7 @@ static bool count(int kind, unsigned n)
 static LLVMErrorRef clean(const struct llvm *l, LLVMModuleRef module, LLVMTargetMachineRef target,
                           LLVMPassBuilderOptionsRef options)
 {
-    return l->RunPasses(module, "function(instcombine,early-cse,adce)", target, options);
+    return l->RunPasses(module, "function(instcombine,early-cse,loop-mssa(licm),adce)", target, options);
 }
 
 LLVMErrorRef LLVMRunPasses(LLVMModuleRef module, const char *passes, LLVMTargetMachineRef target,
