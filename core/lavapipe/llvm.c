@@ -22,7 +22,7 @@ EXPORTED LLVMErrorRef LLVMRunPasses(LLVMModuleRef module, const char *passes, LL
 /* Of LLVM: Mesa calls this function since 15 (Debian 12), and 22 is the newest that was tried. */
 enum { OLDEST = 15, NEWEST = 22 };
 
-enum { GATHERS, LOOPS, STRIDES, SIDES, SHARES, SCATTERS, FUSED, KINDS };
+enum { GATHERS, LOOPS, STRIDES, SIDES, SHARES, SCATTERS, CONTEXT, FUSED, KINDS };
 
 static uint64_t changes[KINDS];
 static bool begun;
@@ -113,6 +113,7 @@ LLVMErrorRef LLVMRunPasses(LLVMModuleRef module, const char *passes, LLVMTargetM
     any |= count(SIDES, llvm_sides(&l, module));
     any |= count(SHARES, llvm_shares(&l, module));
     any |= count(SCATTERS, llvm_scatters(&l, module));
+    any |= count(CONTEXT, llvm_context(&l, module));
     if (any && !error)
         error = clean(&l, module, target, options);
     count(FUSED, llvm_fuse(&l, module));

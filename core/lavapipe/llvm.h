@@ -29,7 +29,7 @@ enum {
     LLVMInsertElement, LLVMShuffleVector, LLVMFence = 55, LLVMAtomicCmpXchg, LLVMAtomicRMW, LLVMFNeg = 66, LLVMFreeze = 68,
 };
 enum { LLVMIntEQ = 32, LLVMIntNE, LLVMIntUGT, LLVMIntUGE, LLVMIntULT, LLVMIntULE, LLVMIntSGT, LLVMIntSLT = 40 };
-enum { LLVMFloatTypeKind = 2, LLVMDoubleTypeKind, LLVMIntegerTypeKind = 8, LLVMVectorTypeKind = 13 };
+enum { LLVMFloatTypeKind = 2, LLVMDoubleTypeKind, LLVMIntegerTypeKind = 8, LLVMPointerTypeKind = 12, LLVMVectorTypeKind };
 
 #define LLVM_FUNCTIONS(F)                                                                          \
     F(LLVMErrorRef, RunPasses, (LLVMModuleRef, const char *, LLVMTargetMachineRef, LLVMPassBuilderOptionsRef)) \
@@ -128,6 +128,8 @@ enum { LLVMFloatTypeKind = 2, LLVMDoubleTypeKind, LLVMIntegerTypeKind = 8, LLVMV
     F(LLVMValueRef, BuildCast, (LLVMBuilderRef, int, LLVMValueRef, LLVMTypeRef, const char *))     \
     F(LLVMValueRef, BuildZExt, (LLVMBuilderRef, LLVMValueRef, LLVMTypeRef, const char *))          \
     F(unsigned, CountParamTypes, (LLVMTypeRef))                                                    \
+    F(unsigned, CountParams, (LLVMValueRef))                                                       \
+    F(LLVMValueRef, GetParam, (LLVMValueRef, unsigned))                                            \
     F(LLVMValueRef, BuildPhi, (LLVMBuilderRef, LLVMTypeRef, const char *))                         \
     F(LLVMValueRef, BuildNot, (LLVMBuilderRef, LLVMValueRef, const char *))                        \
     F(LLVMValueRef, BuildExtractElement, (LLVMBuilderRef, LLVMValueRef, LLVMValueRef, const char *))
@@ -217,6 +219,7 @@ unsigned llvm_strides(const struct llvm *l, LLVMModuleRef module); /* what a loo
 unsigned llvm_sides(const struct llvm *l, LLVMModuleRef module);   /* what lanes read side by side (sides.c) */
 unsigned llvm_shares(const struct llvm *l, LLVMModuleRef module);   /* what one lane reads for all (shares.c) */
 unsigned llvm_scatters(const struct llvm *l, LLVMModuleRef module); /* lanes that write side by side (scatters.c) */
+unsigned llvm_context(const struct llvm *l, LLVMModuleRef module);  /* what the driver tells a kernel (context.c) */
 unsigned llvm_fuse(const struct llvm *l, LLVMModuleRef module);     /* products that are added (fuse.c) */
 
 #endif
