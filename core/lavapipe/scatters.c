@@ -15,8 +15,7 @@
 #include "lavapipe/llvm.h"
 
 enum { MOST_BLOCKS = 16, MOST_STORES = 4, MOST_CLONES = 160, MOST_TESTS = 8, MOST_OPERANDS = 8,
-       DEPTH = 40, MOST_LOOKS = 20000,
-       MOST_STEPS = MOST_TESTS + MOST_STORES + 1 };
+       DEPTH = 40, MOST_LOOKS = 20000, MOST_STEPS = MOST_TESTS + MOST_STORES + 1 };
 
 struct scatter {
     const struct llvm *l;
@@ -125,7 +124,8 @@ static bool walk(struct scatter *s)
             case LLVMBr: case LLVMGetElementPtr: case LLVMBitCast: case LLVMZExt: case LLVMSExt: case LLVMTrunc:
             case LLVMAdd: case LLVMSub: case LLVMMul: case LLVMShl: case LLVMLShr: case LLVMAShr: case LLVMAnd: case LLVMOr:
             case LLVMXor: case LLVMICmp: case LLVMExtractElement: case LLVMIntToPtr: case LLVMPtrToInt:
-            case LLVMFAdd: case LLVMFSub: case LLVMFMul: case LLVMFDiv: case LLVMFNeg: /* LLVM's own: what only a lane's number is for */
+            /* LLVM's own: what only a lane's number is for. */
+            case LLVMFAdd: case LLVMFSub: case LLVMFMul: case LLVMFDiv: case LLVMFNeg:
                 break;
             default:
                 return false;
@@ -476,8 +476,8 @@ static void enter(struct scatter *s, LLVMBasicBlockRef from)
     l->InstructionEraseFromParent(s->lane);
 }
 
-/* Moves what is computed for the loop only into the block in front of it: `before` the instruction there that it is for. */
-static void set_aside(struct scatter *s, LLVMValueRef v, LLVMBasicBlockRef slow, LLVMValueRef before, int depth)
+/* Moves what is computed for the loop only into the block in front of it: to its start, where all that it is for comes after it. */
+static void set_aside(struct scatter *s, LLVMValueRef v, LLVMBasicBlockRef slow, int depth)
 {
     const struct llvm *l = s->l;
 
@@ -494,10 +494,10 @@ static void set_aside(struct scatter *s, LLVMValueRef v, LLVMBasicBlockRef slow,
         if (!inside(s, l->GetUser(use)) && l->GetInstructionParent(l->GetUser(use)) != slow)
             return;
     l->InstructionRemoveFromParent(v);
-    l->PositionBuilderBefore(s->b, before);
+    l->PositionBuilderBefore(s->b, l->GetFirstInstruction(slow));
     l->InsertIntoBuilder(s->b, v);
     for (int i = 0, n = l->GetNumOperands(v); i < n; i++)
-        set_aside(s, l->GetOperand(v, (unsigned)i), slow, v, depth - 1);
+        set_aside(s, l->GetOperand(v, (unsigned)i), slow, depth - 1);
 }
 
 static bool change(struct scatter *s)
@@ -548,7 +548,7 @@ static bool change(struct scatter *s)
     l->PositionBuilderAtEnd(s->b, slow);
     l->BuildBr(s->b, s->head);
     for (unsigned k = 0; k < s->n_stores; k++)
-        set_aside(s, w[k].index, slow, l->GetBasicBlockTerminator(slow), DEPTH);
+        set_aside(s, w[k].index, slow, DEPTH);
     enter(s, slow);
     l->PositionBuilderAtEnd(s->b, beside);
     row = s->n_stores == 1   ? w[0].number

@@ -270,6 +270,12 @@ static void eights(uint32_t *index, int lanes)
     from(index, lanes, 8, ~0u, false, 0);
 }
 
+static void tens(uint32_t *index, int lanes)
+{
+    index[0] *= 10;
+    from(index, lanes, 0, ~0u, false, 0);
+}
+
 static void each(uint32_t *index, int lanes)
 {
     for (int i = 0; i < lanes; i++)
@@ -298,6 +304,10 @@ static void rows(void)
                      "%index = select <8 x i1> %odd, <8 x i32> " ALL(1073741823) ", <8 x i32> %masked\n");
     SCATTER("led to where there is room", 1, .made = evens_low, .known = true,
             .index = FIRST SUM EVEN "%index = select <8 x i1> %even, <8 x i32> %sum, <8 x i32> " ALL(20) "\n");
+    SCATTER("a number that is used twice", 1, .made = tens, .known = true,
+            .index = FIRST "%twice = add <8 x i32> %start, %start\n%eight = shl <8 x i32> %twice, " ALL(2) "\n"
+                     "%two = mul <8 x i32> %twice, " ALL(1) "\n%ten = add <8 x i32> %eight, %two\n"
+                     "%index = add <8 x i32> %ten, " UP "\n");
     SCATTER("a number for each lane", 1, .index = "%index = add <8 x i32> %given, " UP "\n", .made = each);
 }
 
