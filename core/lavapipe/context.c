@@ -57,13 +57,14 @@ static LLVMValueRef copy(const struct llvm *l, LLVMBuilderRef b, LLVMValueRef at
     return made;
 }
 
-/* Of the driver's functions compute kernels are meant, by its name for them. */
+/* Of the driver's functions compute kernels are meant, by its name for them; not what goes on behind a barrier, which has another
+ * argument: LLVM puts a dot into its name. */
 static bool is_kernel(const struct llvm *l, LLVMValueRef f)
 {
     size_t n = 0;
     const char *name = l->GetValueName2(f, &n);
 
-    return n > 3 && !strncmp(name, "cs_", 3) && l->CountParams(f) &&
+    return n > 3 && !strncmp(name, "cs_", 3) && !memchr(name, '.', n) && l->CountParams(f) &&
            l->GetTypeKind(l->TypeOf(l->GetParam(f, 0))) == LLVMPointerTypeKind;
 }
 

@@ -37,6 +37,7 @@ int main(void)
     context("an index that is computed", 0, "cs_f", "", "%j = zext i32 %k to i64\n" READ("a", "%in", "%j") PUT("0", "%a"));
     context("of another argument", 0, "cs_f", "", READ("a", "%memory", "1") PUT("0", "%a"));
     context("volatile", 0, "cs_f", "", AT("a", "%in", "1") "%a = load volatile i32, ptr %a.at, align 4\n" PUT("0", "%a"));
+    context("behind a barrier", 0, "cs_f.resume", "", READ("a", "%in", "1") PUT("0", "%a"));
     context("another function", 0, "fs_f", "", READ("a", "%in", "1") PUT("0", "%a"));
     tain_device_free(d);
     return 0;
