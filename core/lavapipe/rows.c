@@ -88,7 +88,7 @@ static LLVMValueRef first(const struct llvm *l, LLVMBuilderRef b, LLVMValueRef v
     LLVMValueRef zero = l->ConstNull(l->Int32TypeInContext(l->GetTypeContext(type))), x, y;
     int opcode;
 
-    if (llvm_lanes(l, type) == 1)
+    if (l->GetTypeKind(type) != LLVMVectorTypeKind)
         return v;
     if (l->IsAConstantDataSequential(v))
         return l->GetElementAsConstant(v, 0);

@@ -248,11 +248,13 @@ static LLVMValueRef once(struct scatter *s, LLVMValueRef v)
         if (s->original[i] == v)
             return s->clone[i];
     n = l->GetNumOperands(v);
-    if (s->clones == MOST_CLONES || n > MOST_OPERANDS)
+    if (n > MOST_OPERANDS)
         return NULL;
     for (int i = 0; i < n; i++)
         if (!(own[i] = once(s, l->GetOperand(v, (unsigned)i))))
             return NULL;
+    if (s->clones == MOST_CLONES)
+        return NULL;
     x = l->InstructionClone(v);
     l->InsertIntoBuilder(s->b, x);
     for (int i = 0; i < n; i++)
@@ -302,7 +304,7 @@ static LLVMValueRef each(struct scatter *s, LLVMValueRef v, int depth)
         if (s->original[i] == v && llvm_lanes(s->l, s->l->TypeOf(s->clone[i])) > 1)
             return s->clone[i];
     if (!depends(s, v, DEPTH))
-        return (x = once(s, v)) ? llvm_splat(s->l, s->b, x, s->lanes) : NULL;
+        return llvm_lanes(s->l, s->l->TypeOf(v)) == 1 && (x = once(s, v)) ? llvm_splat(s->l, s->b, x, s->lanes) : NULL;
     if (v == s->lane || !depth || s->looks > MOST_LOOKS || !(x = each_anew(s, v, depth)) || s->clones == MOST_CLONES)
         return NULL;
     s->original[s->clones] = v;
@@ -547,8 +549,6 @@ static bool change(struct scatter *s)
     }
     l->PositionBuilderAtEnd(s->b, slow);
     l->BuildBr(s->b, s->head);
-    for (unsigned k = 0; k < s->n_stores; k++)
-        set_aside(s, w[k].index, slow, DEPTH);
     enter(s, slow);
     l->PositionBuilderAtEnd(s->b, beside);
     row = s->n_stores == 1   ? w[0].number
@@ -560,6 +560,9 @@ static bool change(struct scatter *s)
     first = l->BuildBitCast(s->b, first, l->PointerType(l->TypeOf(row), 0), "");
     l->SetAlignment(l->BuildStore(s->b, row, first), l->GetAlignment(s->stores[0]));
     l->BuildBr(s->b, s->exit);
+    /* Now that all that is needed elsewhere is used there: an index may be the number, too. */
+    for (unsigned k = 0; k < s->n_stores; k++)
+        set_aside(s, w[k].index, slow, DEPTH);
     return true;
 }
 

@@ -38,6 +38,8 @@ int main(void)
     context("of another argument", 0, "cs_f", "", READ("a", "%memory", "1") PUT("0", "%a"));
     context("volatile", 0, "cs_f", "", AT("a", "%in", "1") "%a = load volatile i32, ptr %a.at, align 4\n" PUT("0", "%a"));
     context("behind a barrier", 0, "cs_f.resume", "", READ("a", "%in", "1") PUT("0", "%a"));
+    context("what is kept from one barrier to the next", 0, "cs_co_f.resume", "",
+            AT("k", "%in", "1") "store i32 %k, ptr %k.at, align 4\n" READ("a", "%in", "1") PUT("0", "%a"));
     context("another function", 0, "fs_f", "", READ("a", "%in", "1") PUT("0", "%a"));
     tain_device_free(d);
     return 0;

@@ -188,6 +188,27 @@ static void scatter(const struct form f)
     "%some.room = icmp ne i32 %room, 0\n%desc = select i1 %some.room, ptr %in, ptr null\n"
 #define TEST(is) is "br i1 %done, label %behind, label %lanes\n"
 
+/* n numbers that are the same for all lanes, in rows of 30. */
+static const char *many(int n)
+{
+    static char text[16384];
+    size_t at = (size_t)snprintf(text, sizeof(text), "%%s0 = extractelement <8 x i32> %%x0, i32 %%lane\n");
+    int rows = 0;
+
+    for (int i = 0; i < n; i++) {
+        if (i % 30)
+            at += (size_t)snprintf(text + at, sizeof(text) - at, "%%u%d = xor i32 %%u%d, %d\n", i, i - 1, i + 3);
+        else
+            at += (size_t)snprintf(text + at, sizeof(text) - at, "%%u%d = add i32 %%n, %d\n", i, i);
+        if (i % 30 == 29 || i == n - 1) {
+            at += (size_t)snprintf(text + at, sizeof(text) - at, "%%s%d = add i32 %%s%d, %%u%d\n", rows + 1, rows, i);
+            rows++;
+        }
+    }
+    snprintf(text + at, sizeof(text) - at, "%%p0 = getelementptr i32, ptr %%buffer, i64 %%w0\nstore i32 %%s%d, ptr %%p0, align 4\n", rows);
+    return text;
+}
+
 /* Each number is the one before with itself: there are 2^n ways to the first. */
 static const char *long_row(int n)
 {
@@ -230,6 +251,13 @@ static void changed(void)
             .store = "%v0 = extractelement <8 x i64> %e, i32 %lane\n" AT "store i64 %v0, ptr %p0, align 4\n");
     SCATTER("a long row of numbers in the loop", 1, .entry = "%e = sitofp <8 x i32> %x0 to <8 x float>\n", .store = long_row(24));
     SCATTER("too long a row of numbers", 0, .entry = "%e = sitofp <8 x i32> %x0 to <8 x float>\n", .store = long_row(60));
+    SCATTER("many numbers for all lanes", 1, .store = many(100));
+    for (int n = 150; n < 165; n++)
+        SCATTER("too many numbers for all lanes", 0, .store = many(n));
+    SCATTER("numbers of two halves", 0,
+            .store = "%k0 = bitcast i32 %n to <2 x i16>\n%e0 = extractelement <8 x i32> %x0, i32 %lane\n"
+                     "%b0 = bitcast i32 %e0 to <2 x i16>\n%c0 = add <2 x i16> %k0, %b0\n"
+                     "%v0 = bitcast <2 x i16> %c0 to i32\n" AT "store i32 %v0, ptr %p0, align 4\n");
     SCATTER("numbers taken for others in the loop", 1,
             .store = "%y0 = bitcast <8 x i32> %x0 to <8 x float>\n"
                      "%f0 = extractelement <8 x float> %y0, i32 %lane\n"
@@ -308,6 +336,15 @@ static void rows(void)
             .index = FIRST "%twice = add <8 x i32> %start, %start\n%eight = shl <8 x i32> %twice, " ALL(2) "\n"
                      "%two = mul <8 x i32> %twice, " ALL(1) "\n%ten = add <8 x i32> %eight, %two\n"
                      "%index = add <8 x i32> %ten, " UP "\n");
+    SCATTER("the index is the number", 1, .made = sum, .known = true, .index = FIRST "%index = add <8 x i32> %start, " UP "\n",
+            .store = PUT_ONE("%v0 = extractelement <8 x i32> %index, i32 %lane\n"));
+    SCATTER("the index without a mask is the number", 1, .made = low_30, .known = true,
+            .index = FIRST SUM "%index = and <8 x i32> %sum, " ALL(1073741823) "\n",
+            .store = PUT_ONE("%v0 = extractelement <8 x i32> %sum, i32 %lane\n"));
+    SCATTER("a vector of one lane", 1, .made = sum, .known = true,
+            .index = "%one = shufflevector <8 x i32> %given, <8 x i32> undef, <1 x i32> zeroinitializer\n"
+                     "%start = shufflevector <1 x i32> %one, <1 x i32> undef, <8 x i32> zeroinitializer\n"
+                     "%index = add <8 x i32> %start, " UP "\n");
     SCATTER("a number for each lane", 1, .index = "%index = add <8 x i32> %given, " UP "\n", .made = each);
 }
 
