@@ -6,7 +6,7 @@
 #include "op/op.h"
 
 /* CHUNK texels a subgroup; UNROLLED as in the shader. */
-enum { CHUNK = 4096, UNROLLED = 64, CHAINS = 12, TURNS_MOST = 60000, WIDTH = 128 };
+enum { CHUNK = 4096, UNROLLED = 64, CHAINS = 12, WIDTH = 128 };
 
 double tain_roof_arithmetic(tain_device *device, int32_t turns)
 {
@@ -17,7 +17,7 @@ double tain_roof_arithmetic(tain_device *device, int32_t turns)
     int status;
 
     REQUIRE(device, "roof: device is missing");
-    REQUIRE(turns >= 1 && turns <= TURNS_MOST, "roof: %d turns; there may be 1 to %d", turns, TURNS_MOST);
+    REQUIRE(turns >= 1 && turns <= OP_TURNS, "roof: %d turns; there may be 1 to %d", turns, OP_TURNS);
     info = gpu_info(device->gpu);
     /* A CPU's threads share workgroups evenly; a GPU is full when each of its units has many. */
     width = info->texel || info->lanes > WIDTH ? info->lanes : WIDTH;

@@ -265,9 +265,9 @@ static int forward(struct op_call *c)
             goto done;
         }
         status = panels ? attn_panels_forward(c, &a, stat)
-                 : run(c, &a, names[a.k->type], 0, stat != NULL,
-                     (tain_tensor *[]){ a.q, a.k, a.v, rule ? rule : a.q, c->out, stat ? stat : c->out }, 6, 16 | 32, &p,
-                     sizeof(p), T, a.k->shape[1], B * H);
+                        : run(c, &a, names[a.k->type], 0, stat != NULL,
+                              (tain_tensor *[]){ a.q, a.k, a.v, rule ? rule : a.q, c->out, stat ? stat : c->out }, 6, 16 | 32, &p,
+                              sizeof(p), T, a.k->shape[1], B * H);
         if (stat) {
             c->saved[0] = stat;
             c->saved[1] = tensor_ref(c->out);

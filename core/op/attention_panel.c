@@ -4,9 +4,9 @@
 
 #include <string.h>
 
-/* A workgroup does 65,535 turns of loops at most on the CPU driver. What products are with and what is made of scores is kept
- * for as many heads as there is room for in so many numbers, most of which a third cache has room for. */
-enum { TURNS_MOST = 60000, DOWN_MOST = 16, WORK_MOST = 1 << 23 };
+/* What products are with and what is made of scores is kept for as many heads as there is room for in so many numbers, most of
+ * which a third cache has room for. */
+enum { DOWN_MOST = 16, WORK_MOST = 1 << 23 };
 
 /* Below, what is done before and behind the products costs more than they do, and the other kernel is the faster one. */
 enum { ROWS_LEAST = 64, SIZE_LEAST = 32 };
@@ -20,15 +20,10 @@ struct plan {
     int64_t ds, scores, work; /* where they begin in work, and how many numbers it has */
 };
 
-static int64_t up(int64_t n, int64_t by)
-{
-    return (n + by - 1) / by;
-}
-
 /* 0 if a tile takes too many turns; few enough that all processors have something to do. */
 static int64_t down_of(int64_t turns, int64_t tiles)
 {
-    int64_t down = turns >= TURNS_MOST ? 0 : TURNS_MOST / (turns + 1);
+    int64_t down = turns >= OP_TURNS ? 0 : OP_TURNS / (turns + 1);
 
     if (down > DOWN_MOST)
         down = DOWN_MOST;
@@ -41,29 +36,29 @@ static bool plan(const tain_device *d, struct plan *p, const struct attn *a, boo
 {
     struct gemm_tile t = gemm_tile(d);
     int64_t B = a->q->shape[0], T = a->q->shape[1], H = a->q->shape[2], D = a->q->shape[3];
-    int64_t S = a->k->shape[1], KV = a->k->shape[2], group = H / KV, blocks = up(D, t.columns);
-    int64_t queries = up(T, t.columns) * t.columns, keys = up(S, t.columns) * t.columns, wide = blocks * t.columns;
+    int64_t S = a->k->shape[1], KV = a->k->shape[2], group = H / KV, blocks = op_steps(D, t.columns);
+    int64_t queries = op_steps(T, t.columns) * t.columns, keys = op_steps(S, t.columns) * t.columns, wide = blocks * t.columns;
     int64_t most = WORK_MOST, laid, own, ds, tiles, chunks, heads;
 
     while (!gpu_by_words(d->gpu, (uint64_t)most * 4))
         most /= 2;
     if (backward) { /* for each key head; own and ds of as many keys as a workgroup has */
-        p->down = down_of(group * (queries / t.columns * (2 * D + 1) + blocks * 2 * (T + 1)), B * KV * up(S, t.rows));
-        p->dq_down = down_of(blocks * (S + 1), B * H * up(T, t.rows));
+        p->down = down_of(group * (queries / t.columns * (2 * D + 1) + blocks * 2 * (T + 1)), B * KV * op_steps(S, t.rows));
+        p->dq_down = down_of(blocks * (S + 1), B * H * op_steps(T, t.rows));
         laid = S * wide + 2 * group * (queries * D + T * wide);
         own = group * 2 * t.rows * queries;
         ds = group * queries * p->down * t.rows;
         tiles = S;
     } else {
-        p->down = p->dq_down = down_of(keys / t.columns * (D + 2) + blocks * (S + 1), B * H * up(T, t.rows));
+        p->down = p->dq_down = down_of(keys / t.columns * (D + 2) + blocks * (S + 1), B * H * op_steps(T, t.rows));
         laid = keys * D + S * wide;
         own = group * t.rows * (keys + t.columns);
         ds = 0;
         tiles = T;
     }
-    if (!p->down || !p->dq_down || (backward && H * (D + t.columns) >= TURNS_MOST)) /* the last: of delta */
+    if (!p->down || !p->dq_down || (backward && H * (D + t.columns) >= OP_TURNS)) /* the last: of delta */
         return false;
-    chunks = up(tiles, p->down * t.rows);
+    chunks = op_steps(tiles, p->down * t.rows);
     if (backward && laid + chunks * (own + ds) > most) {
         int64_t fit = (most - laid) / (own + ds);
         chunks = fit < 1 ? 1 : fit;
@@ -77,7 +72,7 @@ static bool plan(const tain_device *d, struct plan *p, const struct attn *a, boo
     p->ds = heads * laid;
     p->scores = p->ds + heads * chunks * ds;
     p->work = p->scores + heads * chunks * own;
-    return gpu_by_words(d->gpu, (uint64_t)p->work * 4) && chunks <= 65535 && up(T, t.rows * p->dq_down) <= 65535;
+    return gpu_by_words(d->gpu, (uint64_t)p->work * 4) && chunks <= 65535 && op_steps(T, t.rows * p->dq_down) <= 65535;
 }
 
 bool attn_by_panels(const struct op_call *c, const struct attn *a)
@@ -192,7 +187,7 @@ int attn_panels_forward(struct op_call *c, const struct attn *a, tain_tensor *st
             break;
         status = dispatch(&p, "forward", 0, stat != NULL,
                           (tain_tensor *[]){ a->q, rule ? rule : a->q, p.work, p.work, c->out, stat ? stat : c->out }, 6,
-                          8 | 16 | 32, n, 2, up(T, gemm_tile(c->device).rows * p.plan.down), p.rows * p.heads * group);
+                          8 | 16 | 32, n, 2, op_steps(T, gemm_tile(c->device).rows * p.plan.down), p.rows * p.heads * group);
     }
     tensor_unref(p.work);
     return status;
@@ -213,11 +208,11 @@ static int range(struct part *p, const struct attn *d, tain_tensor *stat, unsign
     p->end.down = (uint32_t)p->plan.down;
     status = dispatch(p, "dkv", add >> 1, 0,
                       (tain_tensor *[]){ a->k, a->v, rule ? rule : a->q, p->work, p->work, stat, d->k, d->v, d->k, d->v }, 10,
-                      16 | 256 | 512, n, 2, up(keys, rows * p->plan.down), heads);
+                      16 | 256 | 512, n, 2, op_steps(keys, rows * p->plan.down), heads);
     p->end.down = (uint32_t)p->plan.dq_down;
     if (!status)
         status = dispatch(p, "dq", (add & 1) | (first > 0), 0, (tain_tensor *[]){ p->work, d->q, d->q }, 3, 4, &dq, 1,
-                          up(T, rows * p->plan.dq_down), heads * (a->q->shape[2] / a->k->shape[2]));
+                          op_steps(T, rows * p->plan.dq_down), heads * (a->q->shape[2] / a->k->shape[2]));
     return status;
 }
 
@@ -231,7 +226,7 @@ int attn_panels_backward(struct op_call *c, const struct attn *a, const struct a
 
     if (!status)
         status = dispatch(&p, "delta", 0, 0, (tain_tensor *[]){ dy, y, stat }, 3, 4, &n, 1,
-                          up(T, gpu_info(c->device->gpu)->lanes), B);
+                          op_steps(T, gpu_info(c->device->gpu)->lanes), B);
     while (!status && next(&p)) {
         if ((status = lay(&p, a->k, 1, false)) || (status = lay(&p, a->q, group, true)) || (status = lay(&p, dy, group, true)) ||
             (status = lay(&p, a->q, group, false)) || (status = lay(&p, dy, group, false)))

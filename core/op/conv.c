@@ -10,8 +10,6 @@
 #include "op/elementwise.h"
 #include "op/matmul.h"
 
-enum { ITERATIONS = 60000 }; /* of one invocation; drivers exist that stop at 65,535 */
-
 struct conv_params {
     int32_t stride, before, after;
 };
@@ -61,7 +59,7 @@ static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *s
             return fail(TAIN_EINVAL, "conv2d: x is %s with padding %d and %d, smaller than weight, which is %s",
                         tensor_text(x), v->before, v->after, tensor_text(w));
     s = shape_of(c);
-    if (s.kernel_high * s.kernel_wide * (1 + (s.in4 > s.out4 ? s.in4 : s.out4)) + s.kernel_high > ITERATIONS)
+    if (s.kernel_high * s.kernel_wide * (1 + (s.in4 > s.out4 ? s.in4 : s.out4)) + s.kernel_high > OP_TURNS)
         return fail(TAIN_EUNSUPPORTED, "conv2d: weight is %s, more than one invocation may go through",
                     tensor_text(w));
     *type = TAIN_F32;
@@ -331,7 +329,7 @@ static int backward_weight(struct op_call *c, tain_tensor *dy)
     int status = 0;
 
     chunk = (lines + chunks * groups - 1) / (chunks * groups);
-    chunk = (chunk < 1 ? 1 : chunk * trips > ITERATIONS ? ITERATIONS / trips : chunk) * groups;
+    chunk = (chunk < 1 ? 1 : chunk * trips > OP_TURNS ? OP_TURNS / trips : chunk) * groups;
     if (chunk < 1)
         return fail(TAIN_EUNSUPPORTED, "conv2d: rows of %lld pixels are too long for the weight's gradient",
                     (long long)s.to_wide);

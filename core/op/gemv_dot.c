@@ -7,8 +7,7 @@
  */
 #include "op/matmul.h"
 
-/* An invocation may run 65,535 turns of a loop at most on the CPU driver. */
-enum { K_MOST = 4 * 60000 };
+enum { K_MOST = 4 * OP_TURNS };
 
 /* Columns of the matrix that a lane takes at a time, or half of them. */
 static int64_t chunk(tain_type type)

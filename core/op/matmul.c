@@ -11,8 +11,8 @@
 
 /* ---- The kernel ---- */
 
-/* One invocation may run 65,535 loop iterations at most on the CPU driver: four k each. */
-enum { K_MOST = 4 * 60000, ROWS_MOST = 32 * 65535, BATCH_MOST = 65535 };
+/* Four k a turn. */
+enum { K_MOST = 4 * OP_TURNS, ROWS_MOST = 32 * 65535, BATCH_MOST = 65535 };
 
 static bool by_four(const struct gemm *g)
 {

@@ -9,8 +9,8 @@
 /* What is read again and again stays in a second cache: a panel of so many rows of B, beside what is read of A; as many panels
  * side by side as CACHE bytes. Where A is stored transposed, a tile's columns are in another line for each k, which it shares
  * with the tiles beside it: so many rows of both as that cache holds (CACHE_ALL), but not so few that sums are read and written
- * more often than that is worth. A workgroup does 65,535 turns of its loops at most on the CPU driver. */
-enum { K_AT_ONCE = 4096, K_LEAST = 256, K_TRANSPOSED = 512, CACHE = 1 << 18, CACHE_ALL = 1 << 19, DOWN = 16, TURNS_MOST = 60000 };
+ * more often than that is worth. */
+enum { K_AT_ONCE = 4096, K_LEAST = 256, K_TRANSPOSED = 512, CACHE = 1 << 18, CACHE_ALL = 1 << 19, DOWN = 16 };
 
 /* Fewer rows cost less than the copy, and fewer columns leave most of a panel empty; a larger copy, of numbers, costs memory. */
 enum { ROWS_LEAST = 24, COLUMNS_LEAST = 16, COPY_MOST = 1 << 24 };
@@ -41,7 +41,7 @@ bool gemm_by_panels(const struct gemm *g)
 
     if (!d->tiles || !gpu_info(d->gpu)->texel || type_blocks(g->b->type) || g->norm)
         return false;
-    if ((!all && (g->M < ROWS_LEAST || g->N < COLUMNS_LEAST)) || g->batch > 65535 || at_once(g) > TURNS_MOST)
+    if ((!all && (g->M < ROWS_LEAST || g->N < COLUMNS_LEAST)) || g->batch > 65535 || at_once(g) > OP_TURNS)
         return false;
     return op_by_words(g->a) && op_by_words(g->b) && op_by_words(g->bias) && op_by_words(g->add) && op_by_words(g->c) &&
            copied <= COPY_MOST && gpu_by_words(d->gpu, (uint64_t)copied * 4);
@@ -70,7 +70,7 @@ int64_t gemm_panels_count(const tain_device *d, int64_t N, int64_t K)
 {
     int64_t columns = gemm_tile(d).columns;
 
-    return (N + columns - 1) / columns * columns * K;
+    return op_steps(N, columns) * columns * K;
 }
 
 int gemm_lay_panels(const struct gemm_panels *s, tain_tensor *to, int64_t at)
@@ -78,7 +78,7 @@ int gemm_lay_panels(const struct gemm_panels *s, tain_tensor *to, int64_t at)
     enum { ROWS = 256 };
     tain_device *d = to->device;
     struct gemm_tile t = gemm_tile(d);
-    int64_t across = (s->N + t.columns - 1) / t.columns, matrices = s->batch * s->heads;
+    int64_t across = op_steps(s->N, t.columns), matrices = s->batch * s->heads;
     int64_t all = s->at | s->pitch | (s->tb ? s->K : s->N);
     bool v4;
     uint32_t constants[3] = { t.vectors, s->tb, s->gated };
@@ -97,7 +97,7 @@ int gemm_lay_panels(const struct gemm_panels *s, tain_tensor *to, int64_t at)
     written.bytes -= (uint64_t)at * 4;
     return gpu_dispatch(d->gpu, op_pipeline(d, 0, constants, 3, "panel.%s.b_%s", v4 ? "v4" : "v1", type_name(s->from->type)),
                         (struct gpu_bind[]){ written, from, written }, v4 ? 3 : 2, &p, sizeof(p), (uint32_t)across,
-                        (uint32_t)((s->K + ROWS - 1) / ROWS), (uint32_t)matrices, (double)(matrices * s->K * s->N));
+                        (uint32_t)op_steps(s->K, ROWS), (uint32_t)matrices, (double)(matrices * s->K * s->N));
 }
 
 /* B from row k on, `K` of them. What is read again as it was, such as a weight while a picture is drawn, is copied once. */
@@ -132,13 +132,13 @@ static int copy(const struct gemm *g, const struct gemm_tile *t, int64_t k, int6
 static void share_out(const struct gemm *g, const struct gemm_tile *t, int64_t K, int64_t *wide, int64_t *down)
 {
     enum { GROUPS_LEAST = 16 };
-    int64_t panels = (g->N + t->columns - 1) / t->columns, tiles = (g->M + t->rows - 1) / t->rows, most;
+    int64_t panels = op_steps(g->N, t->columns), tiles = op_steps(g->M, t->rows), most;
 
     *wide = CACHE / (K * t->columns * 4);
     *wide = *wide < 1 ? 1 : *wide > panels ? panels : *wide;
-    most = TURNS_MOST / (*wide * (K + 1) + 1); /* each loop counts its own turns */
+    most = OP_TURNS / (*wide * (K + 1) + 1); /* each loop counts its own turns */
     *down = most < 1 ? 1 : most < DOWN ? most : DOWN;
-    while (*down > 1 && (panels + *wide - 1) / *wide * ((tiles + *down - 1) / *down) * g->batch < GROUPS_LEAST)
+    while (*down > 1 && op_steps(panels, *wide) * op_steps(tiles, *down) * g->batch < GROUPS_LEAST)
         *down /= 2;
 }
 
@@ -146,7 +146,7 @@ static int multiply(const struct gemm *g, const struct gemm_tile *t, int64_t k, 
 {
     tain_device *d = g->c->device;
     bool first = k == 0, last = k + K == g->K;
-    int64_t panels = (g->N + t->columns - 1) / t->columns, tiles = (g->M + t->rows - 1) / t->rows, wide, down;
+    int64_t panels = op_steps(g->N, t->columns), tiles = op_steps(g->M, t->rows), wide, down;
     tain_tensor *add = first ? g->add : g->c;
     uint32_t constants[7] = { t->rows, t->vectors, g->ta, add != NULL, last && g->bias, first && last ? g->activation : 0,
                               g->N % t->columns != 0 };
@@ -174,7 +174,7 @@ static int multiply(const struct gemm *g, const struct gemm_tile *t, int64_t k, 
     p.down = (uint32_t)down;
     p.across = (uint32_t)wide;
     return gpu_dispatch(d->gpu, op_pipeline(d, 0, constants, 7, "matmul_panel"), binds, 5, &p, sizeof(p),
-                        (uint32_t)((panels + wide - 1) / wide), (uint32_t)((tiles + down - 1) / down), (uint32_t)g->batch,
+                        (uint32_t)op_steps(panels, wide), (uint32_t)op_steps(tiles, down), (uint32_t)g->batch,
                         2.0 * (double)g->M * (double)g->N * (double)K * (double)g->batch);
 }
 

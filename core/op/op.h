@@ -57,6 +57,15 @@ void op_grid(int64_t items, uint32_t width, int64_t *x, int64_t *y);
  * `width` invocations. */
 void op_rows(int64_t rows, uint32_t width, uint32_t lanes, int64_t *x, int64_t *y);
 
+/* An invocation runs 65,535 turns of its loops at most on the CPU driver; so many are safely below. */
+enum { OP_TURNS = 60000 };
+
+/* n in steps of `by`, the last of which may not be full. */
+static inline int64_t op_steps(int64_t n, int64_t by)
+{
+    return (n + by - 1) / by;
+}
+
 /* to[i] = (add: to[i] +) the sum over k < count of part[start + k * pitch + i]; to is contiguous. */
 int op_fold(tain_tensor *part, int64_t start, int64_t count, int64_t pitch, tain_tensor *to, bool add);
 

@@ -95,6 +95,16 @@ void copy_keep(tain_device *d, const struct copied *of, tain_tensor *copy)
     d->live--;
 }
 
+bool copy_drop(tain_device *d)
+{
+    struct copies *all = d->copies;
+    bool any = all && all->bytes;
+
+    for (int i = 0; any && i < COPIES; i++)
+        forget(d, all, &all->at[i]);
+    return any;
+}
+
 tain_tensor *cache_find(tain_device *d, const char *key)
 {
     for (struct cached *c = d->cached; c; c = c->next)

@@ -191,7 +191,8 @@ tain_tensor *tensor_new(tain_device *d, tain_type type, int dims, const int64_t 
         free(t);
         return NULL;
     }
-    if (gpu_alloc(d->gpu, bytes, &t->storage->range)) {
+    if (gpu_alloc(d->gpu, bytes, &t->storage->range) && /* copies take only what nobody else wants */
+        (tain_error_status() != TAIN_ENOMEM || !copy_drop(d) || gpu_alloc(d->gpu, bytes, &t->storage->range))) {
         free(t->storage);
         free(t);
         return NULL;

@@ -132,6 +132,7 @@ struct copied {
 
 tain_tensor *copy_find(tain_device *d, const struct copied *of, bool *keep); /* borrowed, or NULL; keep: it is worth it */
 void copy_keep(tain_device *d, const struct copied *of, tain_tensor *copy);  /* shares it, if there is room */
+bool copy_drop(tain_device *d);                                              /* all of them; whether there were any */
 
 /* ---- Views (view.c): not on the tape; ops make them differentiable ---- */
 

@@ -80,7 +80,8 @@ static void check_room(void)
 {
     enum { COUNT = 5 };
     int64_t one[1] = { 1 };
-    tain_tensor *t[COUNT];
+    tain_tensor *t[COUNT], *other;
+    struct gpu_usage usage;
     int n = 0;
 
     size = 5 << 20;
@@ -97,6 +98,14 @@ static void check_room(void)
     CHECK(kept(t[4]));
     CHECK(kept(t[0]));
     CHECK(!kept(t[1]));
+    /* Memory that somebody else wants is theirs. */
+    gpu_usage(d->gpu, &usage);
+    gpu_limit_memory(d->gpu, usage.reserved);
+    CHECK((other = tensor_new(d, TAIN_F32, 1, (int64_t[]){ 3 * size })));
+    CHECK(!tensor_new(d, TAIN_F32, 1, (int64_t[]){ 3 * size }));
+    gpu_limit_memory(d->gpu, 0);
+    tensor_unref(other);
+    CHECK(!kept(t[0]));
     for (int i = 0; i < COUNT; i++)
         tensor_unref(t[i]);
     CHECK_INT(tain_device_memory(d, false), 0);
