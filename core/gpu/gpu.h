@@ -98,7 +98,7 @@ struct gpu_bind {
 
 struct gpu_pipeline;
 
-enum { GPU_BINDINGS = 10, GPU_PUSH = 128 };
+enum { GPU_BINDINGS = 12, GPU_PUSH = 128 };
 
 /* The pipeline of an embedded shader, made on first use and kept. `name` is without the reading
  * suffix. `constants` are the specialization constants 2, 3, …; number 0 is the workgroup's width

@@ -3,7 +3,7 @@
  * Rows of prompts of different lengths are filled up on the left with tokens that nobody sees; their
  * positions start after the filling, so a row is drawn as if it were alone. With guidance, row 2i is
  * the prompt and row 2i + 1 its unconditional companion. Candidates of one prompt have rows that are the
- * same until the first code: such rows are run once, and their keys and values copied.
+ * same until the first code: such rows are run once, and share their keys and values.
  * The codes stay on the device until the end.
  */
 #include "model/janus.h"
@@ -107,7 +107,7 @@ static int start(struct janus_drawing *g, const struct janus_row *prompts, const
             }
         }
     }
-    g->cache = llama_cache_new(&m->language, R, room);
+    g->cache = llama_cache_new(&m->language, R, U < R ? g->N : room);
     if (U < R)
         cache = llama_cache_new(&m->language, U, T);
     t = tensor_from(d, TAIN_I32, 2, (int64_t[]){ U, T }, ids);
@@ -122,9 +122,13 @@ static int start(struct janus_drawing *g, const struct janus_row *prompts, const
     if (g->cache && (cache || U == R) && t && p && end && each && g->twice && (!g->filled || (rule && g->hide)))
         x = tain_embed(m->language.embed, t);
     g->hidden = x ? llama_run(&m->weights, &m->language, x, p, rule, cache ? cache : g->cache, end) : NULL;
-    status = !g->hidden ? tain_error_status() : cache ? llama_cache_spread(g->cache, cache, each) : 0;
-    if (!status && cache && !(g->hidden = then(g->hidden, tain_rows(g->hidden, each))))
-        status = tain_error_status();
+    status = g->hidden ? 0 : tain_error_status();
+    if (!status && cache) {
+        status = llama_cache_share(g->cache, cache, each);
+        cache = NULL;
+        if (!status && !(g->hidden = then(g->hidden, tain_rows(g->hidden, each))))
+            status = tain_error_status();
+    }
 done:
     free(ids);
     free(at);

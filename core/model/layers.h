@@ -65,6 +65,8 @@ struct llama_cache {
     int64_t batch, room, used;
     int layers;
     tain_tensor **k, **v; /* [B, room, KV, D], stored as the model said when it was made */
+    struct llama_cache *shared; /* NULL, or where the first tokens are: of row b in row which[b] */
+    tain_tensor *which;
 };
 
 int llama_declare(struct weights *w, struct llama *m, const struct llama_config *c, const char *prefix, const char *head);
@@ -77,8 +79,8 @@ tain_tensor *llama_run(const struct weights *w, const struct llama *m, tain_tens
                        tain_tensor *rule, struct llama_cache *cache, tain_tensor *pick);
 
 struct llama_cache *llama_cache_new(const struct llama *m, int64_t batch, int64_t room);
-/* Gives row r of `to`, which holds nothing yet, what row which[r] of `from` holds. */
-int llama_cache_spread(struct llama_cache *to, const struct llama_cache *from, tain_tensor *which);
+/* Lets row r of `to`, which holds nothing yet, go on from row which[r] of `from`, which is full and is taken over. */
+int llama_cache_share(struct llama_cache *to, struct llama_cache *from, tain_tensor *which);
 void llama_cache_free(struct llama_cache *cache);
 
 /* ---- The vision transformer (vit.c) ---- */

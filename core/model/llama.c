@@ -95,54 +95,37 @@ void llama_cache_free(struct llama_cache *cache)
         if (cache->v)
             tensor_unref(cache->v[i]);
     }
+    llama_cache_free(cache->shared);
+    tensor_unref(cache->which);
     free(cache->k);
     free(cache->v);
     free(cache);
 }
 
-static int spread(tain_tensor *to, tain_tensor *from, tain_tensor *which, int64_t used)
+int llama_cache_share(struct llama_cache *to, struct llama_cache *from, tain_tensor *which)
 {
-    int64_t unit = attention_unit(to->type), row = used * to->stride[1] / unit;
-    struct { uint32_t row, pitch, to_pitch; } p = {
-        (uint32_t)row, (uint32_t)(from->stride[0] / unit), (uint32_t)(to->stride[0] / unit),
-    };
-
-    return op_dispatch(to->device, op_pipeline(to->device, 64, NULL, 0, "spread"), (tain_tensor *[]){ from, which, to }, 3, 4,
-                       &p, sizeof(p), (row + 63) / 64, to->shape[0], 1, 4.0 * (double)(to->shape[0] * row));
-}
-
-int llama_cache_spread(struct llama_cache *to, const struct llama_cache *from, tain_tensor *which)
-{
-    int status = 0;
-
-    for (int i = 0; i < to->layers && !status; i++) {
-        status = spread(to->k[i], from->k[i], which, from->used);
-        if (!status)
-            status = spread(to->v[i], from->v[i], which, from->used);
+    if (to->used || to->shared || from->shared || from->used != from->room || to->layers != from->layers) {
+        fail(TAIN_EINVAL, "cache: %lld tokens, to go on from %lld of %lld; it must hold none, and those be all",
+             (long long)to->used, (long long)from->used, (long long)from->room);
+        llama_cache_free(from);
+        return tain_error_status();
     }
+    to->shared = from;
+    to->which = tensor_ref(which);
     to->used = from->used;
-    return status;
+    return 0;
 }
 
-/* Adds the tokens of a packed [B, T, (H + 2 KV) D] to layer i of the cache, and lets them attend to all it holds. */
-static tain_tensor *attend_cached(struct llama_cache *cache, int i, const struct llama_config *c, tain_tensor *qkv,
-                                  tain_tensor *positions, tain_tensor *rule)
+static struct attention_cache layer_of(const struct llama_cache *cache, int i)
 {
-    tain_tensor *q = op_rope_cached(qkv, positions, cache->k[i], cache->v[i], c->heads, c->kv_heads, cache->used, c->theta);
-    int64_t B = qkv->shape[0], T = qkv->shape[1], D = cache->k[i]->shape[3];
-    tain_tensor *k = q ? view_part(cache->k[i], 1, 0, cache->used + T) : NULL;
-    tain_tensor *v = k ? view_part(cache->v[i], 1, 0, cache->used + T) : NULL, *y = NULL;
+    struct attention_cache a = { .k = cache->k[i], .v = cache->v[i], .used = cache->used };
 
-    if (v)
-        y = op_attention(q, k, v, rule, true, cache->used, 1 / sqrtf((float)c->head));
-    if (y)
-        y = then(y, view_shape(y, 3, (int64_t[]){ B, T, c->heads * D }));
-    if (y && D != c->head)
-        y = then(y, attention_heads(y, c->heads, c->head));
-    tensor_unref(q);
-    tensor_unref(k);
-    tensor_unref(v);
-    return y;
+    if (cache->shared) {
+        a.shared_k = cache->shared->k[i];
+        a.shared_v = cache->shared->v[i];
+        a.which = cache->which;
+    }
+    return a;
 }
 
 /* ---- The model ---- */
@@ -169,9 +152,12 @@ static tain_tensor *attend(const struct weights *w, const struct llama *m, int i
 
     if (h && !cache)
         h = then(h, tain_rope_qkv(h, positions, (int32_t)c->heads, (int32_t)c->kv_heads, (int32_t)c->head, c->theta));
-    if (h)
-        h = then(h, cache ? attend_cached(cache, i, c, h, positions, rule)
-                          : op_attention_packed(h, (int)c->heads, (int)c->kv_heads, rule, true));
+    if (h && cache) {
+        struct attention_cache held = layer_of(cache, i);
+        h = then(h, op_attention_cached(h, positions, rule, &held, c->heads, c->theta));
+    } else if (h) {
+        h = then(h, op_attention_packed(h, (int)c->heads, (int)c->kv_heads, rule, true));
+    }
     h = picked(h, pick);
     x = h ? picked(tensor_ref(x), pick) : NULL;
     h = then(h, dense_add(w, &l->o, h, x));

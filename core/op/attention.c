@@ -1,7 +1,7 @@
 /* attention.c - softmax(q k^T) v, forward and backward, without storing the scores.
  *
- * Three forms of call: separate q, k, v; one packed tensor; and one query a head against a cache.
- * Keys and values may be stored in 16 bits, as caches are, where no gradient is wanted.
+ * Two forms of call: separate q, k, v; and one packed tensor. attention_decode.c has one query a head, against
+ * a cache. Keys and values may be stored in 16 bits, as caches are, where no gradient is wanted.
  * All come down to struct attn, which holds three views and their strides.
  */
 #include "op/attention_part.h"
@@ -52,7 +52,7 @@ uint32_t attn_rules(const struct op_call *c)
     return (attn_rule(c) ? 2 : 0) + (uint32_t)((const struct attn_params *)(const void *)c->params)->causal;
 }
 
-static struct strides strides_of(const tain_tensor *t)
+struct strides attn_strides(const tain_tensor *t)
 {
     int64_t unit = attention_unit(t->type);
 
@@ -137,20 +137,20 @@ static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *s
     return 0;
 }
 
-/* Whether lanes share rows; where that is wrong, GPUs take the form of CPUs. */
-static bool shared_rows(const struct op_call *c)
+/* Where that is wrong, GPUs take the form of CPUs. */
+bool attn_shared_rows(const tain_device *d)
 {
-    return !gpu_info(c->device->gpu)->texel && !(c->device->portable & KERNEL_ATTENTION);
+    return !gpu_info(d->gpu)->texel && !(d->portable & KERNEL_ATTENTION);
 }
 
-/* How many lanes own a row of a head. A GPU's lane has room for few numbers. */
-static uint32_t parts_of(const struct op_call *c, const struct attn *a)
+/* A GPU's lane has room for few numbers. */
+uint32_t attn_parts(const tain_device *d, int64_t size, tain_type stored)
 {
-    const struct gpu_info *info = gpu_info(c->device->gpu);
-    int64_t size = a->q->shape[3], texels = size / attention_unit(a->k->type);
+    int64_t texels = size / attention_unit(stored);
     uint32_t parts = 1;
 
-    while (shared_rows(c) && size / parts > 16 && parts < 16 && 2 * parts <= info->lanes && texels % (2 * parts) == 0)
+    while (attn_shared_rows(d) && size / parts > 16 && parts < 16 && 2 * parts <= gpu_info(d->gpu)->lanes &&
+           texels % (2 * parts) == 0)
         parts *= 2;
     return parts;
 }
@@ -201,39 +201,17 @@ static uint32_t own_of(int64_t lanes, int64_t rows, int64_t others, bool causal)
 static int run(struct op_call *c, const struct attn *a, const char *name, uint32_t add, uint32_t lse, tain_tensor *const *t,
                int count, unsigned writes, const void *params, size_t bytes, int64_t rows, int64_t others, int64_t head_rows)
 {
-    uint32_t parts = parts_of(c, a), lanes = gpu_info(c->device->gpu)->lanes;
+    uint32_t parts = attn_parts(c->device, a->q->shape[3], a->k->type), lanes = gpu_info(c->device->gpu)->lanes;
     /* On GPUs forward takes two rows at a time; backward holds more for each, and takes one: with two,
      * heads of 64 and 128 do not fit into the registers of an RX 7900 (tests/gpu/radv). */
-    uint32_t step = shared_rows(c) ? (name[0] == 'd' ? 1 : 2) : a->q->shape[3] > 128 ? 2 : 4;
+    uint32_t step = attn_shared_rows(c->device) ? (name[0] == 'd' ? 1 : 2) : a->q->shape[3] > 128 ? 2 : 4;
     while (step > lanes) /* what is known of fetched rows is read by a lane each */
         step /= 2;
-    uint32_t own = shared_rows(c) ? 1 : own_of(lanes, rows, others, attn_rules(c) & 1), side = lanes / parts * own;
+    uint32_t own = attn_shared_rows(c->device) ? 1 : own_of(lanes, rows, others, attn_rules(c) & 1), side = lanes / parts * own;
     uint32_t constants[7] = { (uint32_t)a->q->shape[3], attn_rules(c), add, lse, step, parts, own };
 
     return op_dispatch(c->device, op_pipeline(c->device, 0, constants, 7, "attention.%s", name), t, count, writes, params,
                        bytes, (rows + side - 1) / side, head_rows < 32768 ? head_rows : 32768, (head_rows + 32767) / 32768,
-                       attn_work(a));
-}
-
-/* One query a head, no gradient: every lane its own head, on GPUs every workgroup. */
-static int decode(struct op_call *c, const struct attn *a)
-{
-    tain_tensor *rule = attn_rule(c);
-    struct strides q = strides_of(a->q), k = strides_of(a->k);
-    struct rest r = attn_rest(c, a);
-    uint32_t lanes = gpu_info(c->device->gpu)->lanes, parts = parts_of(c, a);
-    uint32_t side = shared_rows(c) ? lanes / parts : 1;
-    uint32_t constants[4] = { (uint32_t)a->q->shape[3], rule != NULL, parts, side };
-    int64_t B = a->q->shape[0], H = a->q->shape[2], D = a->q->shape[3], x, y;
-    struct {
-        uint32_t q_h, q_b, k_t, k_h, k_b, y_h, y_b, keys, heads, batches, group, segments;
-        float scale;
-    } p = { q.h, q.b, k.t, k.h, k.b, (uint32_t)(D / 4), (uint32_t)(H * D / 4), r.keys, r.heads, (uint32_t)B,
-            r.group & 0xffff, rule && rule->dims == 2 ? (uint32_t)rule->shape[1] : r.keys, r.scale };
-
-    op_grid(B * H * parts * side, lanes, &x, &y);
-    return op_dispatch(c->device, op_pipeline(c->device, 0, constants, 4, "attention_decode.b_%s", type_name(a->k->type)),
-                       (tain_tensor *[]){ a->q, a->k, a->v, rule ? rule : a->q, c->out }, 5, 16, &p, sizeof(p), x, y, 1,
                        attn_work(a));
 }
 
@@ -248,8 +226,11 @@ static int forward(struct op_call *c)
         goto done;
     if (!status && tensor_count(a.k) == 0)
         status = tensor_zero(c->out);
-    else if (!status && a.q->shape[1] == 1 && !c->training)
-        status = decode(c, &a);
+    else if (!status && a.q->shape[1] == 1 && !c->training && (!rule || rule->dims == 2))
+        status = attn_decode(c->device, &(struct decode){
+            .q = a.q, .k = a.k, .v = a.v, .rule = rule, .y = c->out, .keys = a.k->shape[1],
+            .scale = attn_rest(c, &a).scale,
+        });
     else if (!status) {
         int64_t B = a.q->shape[0], T = a.q->shape[1], H = a.q->shape[2], D = a.q->shape[3];
         bool panels = attn_by_panels(c, &a);
@@ -258,7 +239,7 @@ static int forward(struct op_call *c)
             goto done;
         }
         struct { struct strides q, k, y; struct rest rest; } p = {
-            strides_of(a.q), strides_of(a.k), { (uint32_t)(H * D / 4), (uint32_t)(D / 4), (uint32_t)(T * H * D / 4) }, attn_rest(c, &a),
+            attn_strides(a.q), attn_strides(a.k), { (uint32_t)(H * D / 4), (uint32_t)(D / 4), (uint32_t)(T * H * D / 4) }, attn_rest(c, &a),
         };
         if (c->training && !(stat = tensor_new(c->device, TAIN_F32, 4, (int64_t[]){ 2, B, H, T }))) {
             status = tain_error_status();
@@ -322,15 +303,15 @@ static int backward(struct op_call *c)
     } else if (!status) {
         int64_t B = a.q->shape[0], T = a.q->shape[1], S = a.k->shape[1], H = a.q->shape[2];
         struct { struct strides q, k, y, d; struct rest rest; } p = {
-            strides_of(a.q), strides_of(a.k), strides_of(dy), strides_of(d.q), attn_rest(c, &a),
+            attn_strides(a.q), attn_strides(a.k), attn_strides(dy), attn_strides(d.q), attn_rest(c, &a),
         };
         status = run(c, &a, "dq", add[0], 0, (tain_tensor *[]){ a.q, a.k, a.v, rule ? rule : a.q, dy, y, d.q, stat }, 8,
                      64 | 128, &p, sizeof(p), T, S, B * H);
         if (!status && (attn_lay_apart(c, &a.q, S) || attn_lay_apart(c, &dy, S)))
             status = tain_error_status();
-        p.q = strides_of(a.q);
-        p.y = strides_of(dy);
-        p.d = strides_of(d.k);
+        p.q = attn_strides(a.q);
+        p.y = attn_strides(dy);
+        p.d = attn_strides(d.k);
         if (!status)
             status = run(c, &a, "dkv", add[1] | add[2] << 1, 0,
                          (tain_tensor *[]){ a.q, a.k, a.v, rule ? rule : a.q, dy, stat, d.k, d.v }, 8, 64 | 128, &p,

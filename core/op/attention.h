@@ -42,6 +42,21 @@ static inline int64_t attention_room(int64_t size, tain_type type)
 tain_tensor *op_rope_cached(tain_tensor *qkv, tain_tensor *positions, tain_tensor *k, tain_tensor *v, int64_t heads,
                             int64_t kv_heads, int64_t used, float theta);
 
+/* Cosines and sines [rows, 2, width / 2] of at least all positions in an i32 tensor, kept by the device; borrowed. */
+tain_tensor *rope_table(tain_tensor *positions, int64_t width, float theta);
+
+/* Where the keys and values of earlier tokens are: in caches k and v [B, room, KV, attention_room(D)]; or the first
+ * ones in shared_k and shared_v [U, words, KV, attention_room(D)], in row which[b] (i32 [B]) of them. */
+struct attention_cache {
+    tain_tensor *k, *v, *shared_k, *shared_v, *which; /* the last three may be NULL */
+    int64_t used; /* tokens so far, with shared ones */
+};
+
+/* What new tokens do: op_rope_cached(), then causal attention over all that the caches hold. qkv is the packed
+ * [B, T, (H + 2 KV) * D], rule as for op_attention(). Beside shared keys T is 1. Returns [B, T, H * D]. No gradient. */
+tain_tensor *op_attention_cached(tain_tensor *qkv, tain_tensor *positions, tain_tensor *rule, const struct attention_cache *cache,
+                                 int64_t heads, float theta);
+
 /* [B, T, heads * D] to [B, T, heads * to]: each head gets zeros behind it, or loses what is behind. */
 tain_tensor *attention_heads(tain_tensor *x, int64_t heads, int64_t to);
 

@@ -32,6 +32,25 @@ double attn_work(const struct attn *a);
 /* Tokens that lie too evenly (op_spread) and are read by many others, laid apart: a new reference in *t. */
 int attn_lay_apart(const struct op_call *c, tain_tensor **t, int64_t uses);
 
+struct strides attn_strides(const tain_tensor *t);
+/* Whether lanes share the rows of keys, and how many own one of `size` numbers between them. */
+bool attn_shared_rows(const tain_device *d);
+uint32_t attn_parts(const tain_device *d, int64_t size, tain_type stored);
+
+/* ---- One query a head (attention_decode.c) ---- */
+
+struct decode {
+    tain_tensor *q;                            /* [B, 1, H, D]; with positions the dense [B, 1, (H + 2 KV) D] */
+    tain_tensor *k, *v;                        /* [B, room, KV, D], with equal strides */
+    tain_tensor *rule;                         /* NULL, or segments [B, all keys or more] */
+    tain_tensor *positions, *table;            /* of new tokens, i32 [1] or [B, 1], or NULL; and rope_table() of them */
+    tain_tensor *shared_k, *shared_v, *which;  /* [U, words, KV, D] and i32 [B], or NULL */
+    tain_tensor *y;                            /* B * H * D numbers */
+    int64_t keys;                              /* in k and v, without the new one */
+    float scale;
+};
+int attn_decode(tain_device *d, const struct decode *a);
+
 /* ---- By tiles, on CPUs (attention_panel.c) ---- */
 
 bool attn_by_panels(const struct op_call *c, const struct attn *a);

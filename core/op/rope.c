@@ -55,9 +55,8 @@ static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *s
 }
 
 /* The greatest position, plus one. */
-static int64_t span(const struct op_call *c)
+static int64_t span(tain_tensor *at)
 {
-    tain_tensor *at = c->in[1];
     int64_t n = tensor_count(at);
     int32_t *own = NULL, most = 0, least = 0;
     const int32_t *p = at->storage->host ? at->storage->host + at->offset : NULL;
@@ -76,32 +75,34 @@ static int64_t span(const struct op_call *c)
     }
     free(own);
     if (least < 0)
-        return fail(TAIN_EINVAL, "%s: position %d is negative", c->op->name, least);
+        return fail(TAIN_EINVAL, "rope: position %d is negative", least);
     return (int64_t)most + 1;
 }
 
-/* Cosines and sines of all positions below `positions`: [rows, 2, width / 2], borrowed. */
-static tain_tensor *table_for(tain_device *d, const struct rope_params *r, int64_t positions)
+tain_tensor *rope_table(tain_tensor *at, int64_t width, float theta)
 {
-    int64_t rows = 256, half = r->width / 2;
+    int64_t rows = 256, half = width / 2, positions = span(at);
+    tain_device *d = at->device;
     tain_tensor *table;
     char key[64];
     float *host;
 
-    snprintf(key, sizeof(key), "rope %d %a", r->width, r->theta);
+    if (positions < 0)
+        return NULL;
+    snprintf(key, sizeof(key), "rope %d %a", (int)width, theta);
     table = cache_find(d, key);
     if (table && table->shape[0] >= positions)
         return table;
     while (rows < positions)
         rows *= 2;
-    host = base_alloc((size_t)(rows * r->width), sizeof(*host));
+    host = base_alloc((size_t)(rows * width), sizeof(*host));
     if (!host)
         return NULL;
     for (int64_t j = 0; j < half; j++) {
-        double slow = pow(r->theta, -2.0 * (double)j / r->width);
+        double slow = pow(theta, -2.0 * (double)j / (double)width);
         for (int64_t i = 0; i < rows; i++) {
-            host[i * r->width + j] = (float)cos((double)i * slow);
-            host[i * r->width + half + j] = (float)sin((double)i * slow);
+            host[i * width + j] = (float)cos((double)i * slow);
+            host[i * width + half + j] = (float)sin((double)i * slow);
         }
     }
     table = tensor_from(d, TAIN_F32, 3, (int64_t[]){ rows, 2, half }, host);
@@ -140,12 +141,8 @@ static int turn(struct op_call *c, tain_tensor *from, struct place f, tain_tenso
 static int forward(struct op_call *c)
 {
     const struct rope_params *r = (void *)c->params;
-    tain_tensor *x = c->in[0], *table;
-    int64_t positions = span(c);
+    tain_tensor *x = c->in[0], *table = rope_table(c->in[1], r->width, r->theta);
 
-    if (positions < 0)
-        return (int)positions;
-    table = table_for(c->device, r, positions);
     if (!table)
         return tain_error_status();
     c->saved[0] = tensor_ref(table);
@@ -237,7 +234,7 @@ static int forward_cached(struct op_call *c)
 {
     const struct rope_params *r = (void *)c->params;
     tain_tensor *qkv = c->in[0], *at = c->in[1], *k = c->in[2], *v = c->in[3], *table;
-    int64_t batch = qkv->shape[0], tokens = qkv->shape[1], room = k->shape[1], positions = span(c), x, z;
+    int64_t batch = qkv->shape[0], tokens = qkv->shape[1], room = k->shape[1], x, z;
     bool v4 = r->head % 8 == 0 && qkv->offset % 4 == 0, each = at->dims == 2;
     uint32_t kv = (uint32_t)(r->heads - r->rotated), heads = (uint32_t)r->rotated - kv;
     uint32_t parts = (uint32_t)(k->shape[3] / attention_unit(k->type));
@@ -248,11 +245,9 @@ static int forward_cached(struct op_call *c)
         0, (uint32_t)tokens, (uint32_t)r->used, (uint32_t)room, 1, each ? (uint32_t)tokens : 0, 1,
     };
 
-    if (positions < 0)
-        return (int)positions;
     if (!tensor_count(qkv))
         return 0;
-    table = table_for(c->device, r, positions);
+    table = rope_table(at, r->width, r->theta);
     if (!table)
         return tain_error_status();
     if (tokens == 1) { /* a row has few parts; rows as tokens of one fill the workgroups */

@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include <vulkan/vulkan.h>
 
-enum { CONSTANTS = 14, BINDINGS = 10, PUSH = 128 };
+enum { CONSTANTS = 14, BINDINGS = 12, PUSH = 128 };
 
 /* How a shader is used: number 0 is the width (0: one subgroup), the lanes follow by themselves,
  * then the constants from number 2 on. Every shader whose name starts with `name` is made so. */
@@ -53,8 +53,10 @@ static const struct use uses[] = {
     { "gemv_dot", true, 0, 5, { 2, 4, 0, 1, 0 } },
     { "gemv_dot", true, 0, 5, { 8, 4, 0, 1, 0 } },
     { "gemv", true, 0, 5, { 4, 8, 0, 1, 0 } },
-    { "attention_decode", true, 0, 4, { 64, 0, 4, 8 } },
-    { "attention_decode", true, 0, 4, { 128, 1, 8, 4 } },
+    { "attention_decode", true, 0, 6, { 64, 0, 4, 8, 0, 0 } },
+    { "attention_decode", true, 0, 6, { 128, 1, 8, 4, 0, 0 } },
+    { "attention_decode", true, 0, 6, { 64, 1, 4, 8, 1, 1 } },
+    { "attention_decode", true, 0, 6, { 128, 1, 8, 4, 1, 1 } },
     { "attention.dkv", true, 0, 6, { 16, 1, 3, 1, 1, 1 } }, /* the embedded model's */
     { "attention.dkv", true, 0, 6, { 64, 1, 3, 1, 1, 4 } },
     { "attention.dkv", true, 0, 6, { 128, 2, 3, 1, 1, 8 } },

@@ -1,5 +1,5 @@
 /* Keys and values of earlier tokens in 16 bits: half the memory, rounded to nearest even as they are written,
- * by one token and by many, with heads that must be filled up; spread to other rows; and what it does to the
+ * by one token and by many, with heads that must be filled up; shared by other rows; and what it does to the
  * states that follow. */
 #include "check.h"
 
@@ -59,33 +59,39 @@ static void rounded(float *values, int64_t n, tain_type type)
     tensor_unref(t);
 }
 
+/* Hidden states [rows, T, C] of tokens `from` and following of some rows. */
+static void read_some(struct janus *m, struct llama_cache *cache, int64_t rows, const int32_t *row, int64_t from, int64_t T, float *out)
+{
+    int64_t V = m->config.language.vocabulary, C = m->config.language.width;
+    int32_t ids[(B + 1) * WORDS], places[(B + 1) * WORDS];
+    tain_tensor *i, *p, *x, *y;
+
+    for (int64_t k = 0; k < rows * T; k++) {
+        places[k] = (int32_t)(from + k % T);
+        ids[k] = (int32_t)((7 + 11 * places[k] + 31 * row[k / T]) % V);
+    }
+    i = tensor_from(d, TAIN_I32, 2, (int64_t[]){ rows, T }, ids);
+    p = tensor_from(d, TAIN_I32, 2, (int64_t[]){ rows, T }, places);
+    CHECK(i && p && (x = tain_embed(m->language.embed, i)));
+    CHECK((y = llama_run(&m->weights, &m->language, x, p, NULL, cache, NULL)));
+    CHECK_INT(tain_tensor_read(y, out, rows * T * C), 0);
+    tensor_unref(i);
+    tensor_unref(p);
+    tensor_unref(x);
+    tensor_unref(y);
+}
+
 /* Hidden states of tokens that are read some at once and the rest one by one. */
 static float *read_tokens(struct janus *m, struct llama_cache *cache, int64_t *count)
 {
-    int64_t V = m->config.language.vocabulary, C = m->config.language.width, at = 0;
+    static const int32_t rows[B] = { 0, 1 };
+    int64_t C = m->config.language.width;
     float *out = malloc((size_t)(B * (WORDS + MORE) * C) * 4);
 
-    for (int64_t from = 0; from < WORDS + MORE; from += from ? 1 : WORDS) {
-        int64_t T = from ? 1 : WORDS;
-        int32_t ids[B * WORDS], places[B * WORDS];
-        tain_tensor *i, *p, *x, *y;
-
-        for (int64_t k = 0; k < B * T; k++) {
-            places[k] = (int32_t)(from + k % T);
-            ids[k] = (int32_t)((7 + 11 * places[k] + 31 * (k / T)) % V);
-        }
-        i = tensor_from(d, TAIN_I32, 2, (int64_t[]){ B, T }, ids);
-        p = tensor_from(d, TAIN_I32, 2, (int64_t[]){ B, T }, places);
-        CHECK(i && p && (x = tain_embed(m->language.embed, i)));
-        CHECK((y = llama_run(&m->weights, &m->language, x, p, NULL, cache, NULL)));
-        CHECK_INT(tain_tensor_read(y, out + at, B * T * C), 0);
-        at += B * T * C;
-        tensor_unref(i);
-        tensor_unref(p);
-        tensor_unref(x);
-        tensor_unref(y);
-    }
-    *count = at;
+    read_some(m, cache, B, rows, 0, WORDS, out);
+    for (int64_t k = 0; k < MORE; k++)
+        read_some(m, cache, B, rows, WORDS + k, 1, out + B * (WORDS + k) * C);
+    *count = B * (WORDS + MORE) * C;
     return out;
 }
 
@@ -100,35 +106,30 @@ static double apart(const float *a, const float *b, int64_t n)
     return sqrt(sum / norm);
 }
 
-/* Rows of a cache to rows of a larger one with more room, in another order and twice. */
-static void check_spread(const struct janus *m, const struct llama_cache *from)
+/* Rows that go on from rows of another cache, in another order and twice, have the states of those that go on alone. */
+static void check_share(struct janus *m, const float *alone)
 {
-    static const int32_t which[3] = { 1, 0, 1 };
-    struct llama_cache *to = llama_cache_new(&m->language, 3, ROOM + 4);
-    tain_tensor *t = tensor_from(d, TAIN_I32, 1, (int64_t[]){ 3 }, which);
-    int64_t n, all, head = m->config.language.head;
+    static const int32_t rows[B] = { 0, 1 }, which[B + 1] = { 1, 0, 1 };
+    struct llama_cache *to = llama_cache_new(&m->language, B + 1, MORE), *from = llama_cache_new(&m->language, B, WORDS);
+    tain_tensor *t = tensor_from(d, TAIN_I32, 1, (int64_t[]){ B + 1 }, which);
+    int64_t C = m->config.language.width;
+    float *out = malloc((size_t)((B + 1) * WORDS * C) * 4);
 
-    CHECK(to && t);
-    for (int i = 0; i < to->layers; i++)
-        CHECK(!tensor_zero(to->k[i]) && !tensor_zero(to->v[i]));
-    CHECK_INT(llama_cache_spread(to, from, t), 0);
-    CHECK_INT(to->used, from->used);
-    for (int i = 0; i < 2 * to->layers; i++) {
-        tain_tensor *there = i % 2 ? to->v[i / 2] : to->k[i / 2], *here = i % 2 ? from->v[i / 2] : from->k[i / 2];
-        float *a = held(from, here, head, &n), *b = held(to, there, head, &all);
-        CHECK_INT(all / 3, n / B);
-        for (int r = 0; r < 3; r++)
-            CHECK(!memcmp(b + r * (n / B), a + which[r] * (n / B), (size_t)(n / B) * 4));
-        free(a);
-        free(b);
-        CHECK((b = malloc((size_t)tensor_count(there) * 4)));
-        CHECK_INT(tain_tensor_read(there, b, tensor_count(there)), 0);
-        for (int64_t k = 0; k < tensor_count(there); k++) /* behind what is held nothing was written */
-            CHECK(k / there->stride[1] % to->room < to->used || b[k] == 0);
-        free(b);
+    CHECK(to && from && t);
+    read_some(m, from, B, rows, 0, WORDS, out);
+    CHECK_INT(llama_cache_share(to, from, t), 0);
+    CHECK_INT(to->used, WORDS);
+    for (int64_t k = 0; k < MORE; k++) {
+        read_some(m, to, B + 1, which, WORDS + k, 1, out);
+        for (int64_t r = 0; r < B + 1; r++)
+            for (int64_t i = 0; i < C; i++)
+                CHECK_CLOSE(out[r * C + i], alone[(B * (WORDS + k) + which[r]) * C + i], 1e-5);
     }
+    CHECK((from = llama_cache_new(&m->language, B, WORDS)));
+    CHECK_FAILS(llama_cache_share(to, from, t), TAIN_EINVAL, "cache: 8 tokens, to go on from 0 of 5");
     tensor_unref(t);
     llama_cache_free(to);
+    free(out);
 }
 
 static void check_model(const char *name)
@@ -174,9 +175,9 @@ static void check_model(const char *name)
             printf("%s %s: %llu bytes, states apart by %.2g\n", name, type_name(types[k]), (unsigned long long)taken,
                    apart(want, got, n));
         CHECK(apart(want, got, n) <= most[k] && (!k || apart(want, got, n) > 0));
+        check_share(&m, got);
         if (k)
             free(got);
-        check_spread(&m, cache);
         llama_cache_free(cache);
     }
     free(want);
