@@ -4,12 +4,15 @@
 // by side as it is.
 //
 // A workgroup is one subgroup and makes tiles of p.down rows of tiles, p.across panels wide. GATED as in
-// matmul.comp: the first half of a panel's columns are of the left half of B, the others of the right.
+// matmul.comp: the first half of a panel's columns are of the left half of B, the others of the right. NORM, too, as there: a
+// row of A is divided by its root mean square; the norm's weight is in B's panels already.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_KHR_shader_subgroup_basic : require
+#extension GL_KHR_shader_subgroup_shuffle : require
 #include "lib/io.glsl"
+#include "lib/row.glsl"
 #include "lib/tile.glsl"
 
 layout(constant_id = 4) const uint TA = 0; // A is stored [K][M]
@@ -18,12 +21,14 @@ layout(constant_id = 6) const uint BIAS = 0;
 layout(constant_id = 7) const uint ACTIVATION = 0;
 #include "lib/activation.glsl"
 layout(constant_id = 8) const uint EDGE = 0; // the last panel is not full
+layout(constant_id = 9) const uint NORM = 0; // no TA, no BIAS
 const bool GATED = ACTIVATION == 4; // no BIAS, no ADD
 
 layout(push_constant) uniform Push {
     uint a_at, b_at, bias_at, d_at, c_at;
     uint M, N, K, a_pitch, b_pitch, c_pitch, a_batch, b_batch, c_batch;
     uint b_panel, down, across; // from one panel of B to the next; tiles of a workgroup, and panels
+    float eps;                  // of the norm
 } p;
 
 IN1(0, A);
@@ -67,10 +72,26 @@ void main()
         uint a_from[TM];
         [[unroll]] for (uint r = 0; r < TM; r++)
             a_from[r] = a_base + min(m0 + r, M - 1) * (TA == 0 ? a_pitch : 1);
+        float scale[TM];
+        if (NORM != 0) {
+            [[unroll]] for (uint r = 0; r < TM; r++)
+                scale[r] = 0.0;
+            for (uint k = 0; k < K; k += LANES)
+                [[unroll]] for (uint r = 0; r < TM; r++) {
+                    float a = GET1(A, a_from[r] + min(k + lane, K - 1));
+                    scale[r] += k + lane < K ? a * a : 0.0;
+                }
+            [[unroll]] for (uint r = 0; r < TM; r++)
+                scale[r] = 1.0 / sqrt(row_sum(scale[r]) / float(K) + p.eps);
+        }
         for (uint panel = first; panel < last; panel++) {
             float acc[TM][TN];
             CLEAR(acc)
             MULTIPLY(acc, A, a_from, a_step, B, b_base + panel * b_panel, b_pitch, K)
+            if (NORM != 0)
+                [[unroll]] for (uint r = 0; r < TM; r++)
+                    [[unroll]] for (uint q = 0; q < TN; q++)
+                        acc[r][q] *= scale[r];
             if (BIAS != 0)
                 [[unroll]] for (uint q = 0; q < WIDE; q++) {
                     float add = GET1(bias, bias_at + min((panel * WIDE + q) * LANES + lane, N - 1));

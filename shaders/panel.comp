@@ -1,7 +1,8 @@
 // panel: B[K,N] laid out for matmul_panel.comp: W columns of it and nothing in between, row by row: [N/W][K][W]. Columns
 // that there are none of are zero. B is stored as [K][N] or [N][K], in 32 or 16 bits; batched in z.
 //
-// GATED: of a panel's columns the first half are of B's left half, and the others of its right.
+// GATED: of a panel's columns the first half are of B's left half, and the others of its right. NORM: row k is times
+// norm[k].
 //
 // A workgroup is one subgroup and writes p.rows rows of a panel, a multiple of four.
 //
@@ -16,9 +17,10 @@
 layout(constant_id = 2) const uint TN = 2; // columns of a panel, in lanes
 layout(constant_id = 3) const uint TB = 0; // B is stored [N][K]
 layout(constant_id = 4) const bool GATED = false; // only so; TN is even
+layout(constant_id = 5) const bool NORM = false;
 
 layout(push_constant) uniform Push {
-    uint to_at, b_at;
+    uint to_at, b_at, norm_at;
 #ifdef V4
     uint four_at; // the same as to_at
 #endif
@@ -28,8 +30,9 @@ layout(push_constant) uniform Push {
 
 #include "lib/stored.glsl"
 OUT1(0, to);
+IN1(2, norm);
 #ifdef V4
-OUT4(2, four);
+OUT4(3, four);
 #endif
 
 const uint W = TN * LANES;
@@ -48,6 +51,8 @@ void main()
         for (uint k = first; k < last; k += down) {
             uint row = k + lane / across, at = (start + row * W >> 2) + lane % across;
             vec4 v = b_read(from + min(row, K - 1) * pitch);
+            if (NORM)
+                v *= GET1(norm, p.norm_at + min(row, K - 1));
             SET4(four, at, row < last, on ? v : vec4(0));
         }
         return;
@@ -66,13 +71,18 @@ void main()
     for (uint k = first; k < last; k += 4)
         [[unroll]] for (uint q = 0; q < TN; q++) {
             vec4 v = b_read(from[q] + k);
-            [[unroll]] for (uint e = 0; e < 4; e++)
+            [[unroll]] for (uint e = 0; e < 4; e++) {
+                if (NORM)
+                    v[e] *= GET1(norm, p.norm_at + k + e);
                 SET1(to, start + (k + e) * W + q * LANES + lane, true, on[q] ? v[e] : 0.0);
+            }
         }
 #else
     for (uint k = first; k < last; k++)
         [[unroll]] for (uint q = 0; q < TN; q++) {
             float v = b_read(from[q] + k * (TB != 0 ? 1 : pitch));
+            if (NORM)
+                v *= GET1(norm, p.norm_at + k);
             SET1(to, start + k * W + q * LANES + lane, true, on[q] ? v : 0.0);
         }
 #endif

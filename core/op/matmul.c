@@ -353,7 +353,7 @@ bool gemm_norms(const tain_tensor *x, const tain_tensor *w)
 {
     enum { COLUMNS_MOST = 1024 }; /* with more, all tiles together do more for the norm than a pass over x does */
 
-    return at_once(x, w, w->shape[0]) && w->shape[0] <= COLUMNS_MOST && !x->device->tiles &&
+    return at_once(x, w, w->shape[0]) && w->shape[0] <= COLUMNS_MOST && (!x->device->tiles || gpu_info(x->device->gpu)->texel) &&
            !(x->device->coop && w->type != TAIN_F32);
 }
 

@@ -46,6 +46,7 @@ struct gemm_panels {
     tain_tensor *from;
     int64_t at;
     bool tb, gated; /* stored [N][K]; see shaders/panel.comp */
+    tain_tensor *norm; /* NULL, or what row k is times */
     int64_t N, K, pitch, heads, head_stride, batch, batch_stride;
 };
 

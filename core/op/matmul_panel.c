@@ -15,10 +15,10 @@ enum { K_AT_ONCE = 4096, K_LEAST = 256, K_TRANSPOSED = 512, CACHE = 1 << 18, CAC
 /* Fewer rows cost less than the copy, and fewer columns leave most of a panel empty; a larger copy, of numbers, costs memory. */
 enum { ROWS_LEAST = 24, COLUMNS_LEAST = 16, COPY_MOST = 1 << 24 };
 
-/* Of k. An activation is of the whole sum. */
+/* Of k. An activation is of the whole sum, and a norm of a whole row. */
 static int64_t at_once(const struct gemm *g)
 {
-    int64_t most = g->activation != GEMM_NONE ? g->K : K_AT_ONCE;
+    int64_t most = g->activation != GEMM_NONE || g->norm ? g->K : K_AT_ONCE;
 
     if (g->ta && g->activation == GEMM_NONE) {
         most = CACHE_ALL / 4 / (g->M + g->N) / 64 * 64;
@@ -39,11 +39,11 @@ bool gemm_by_panels(const struct gemm *g)
     bool all = d->tiles == TILES_ALL;
     int64_t copied = matrices(g) * gemm_panels_count(d, g->N, at_once(g));
 
-    if (!d->tiles || !gpu_info(d->gpu)->texel || type_blocks(g->b->type) || g->norm)
+    if (!d->tiles || !gpu_info(d->gpu)->texel || type_blocks(g->b->type))
         return false;
     if ((!all && (g->M < ROWS_LEAST || g->N < COLUMNS_LEAST)) || g->batch > 65535 || at_once(g) > OP_TURNS)
         return false;
-    return op_by_words(g->a) && op_by_words(g->b) && op_by_words(g->bias) && op_by_words(g->add) && op_by_words(g->c) &&
+    return op_by_words(g->a) && op_by_words(g->b) && op_by_words(g->bias) && op_by_words(g->norm) && op_by_words(g->add) && op_by_words(g->c) &&
            copied <= COPY_MOST && gpu_by_words(d->gpu, (uint64_t)copied * 4);
 }
 
@@ -63,7 +63,7 @@ struct panels {
 /* Whether rows of a tile's columns can be read where they are, and are not all in the same few sets of a cache. */
 static bool lies_well(const struct gemm *g, const struct gemm_tile *t)
 {
-    return !g->tb && g->b->type == TAIN_F32 && g->N % t->columns == 0 && !op_even(TAIN_F32, g->b_pitch);
+    return !g->tb && !g->norm && g->b->type == TAIN_F32 && g->N % t->columns == 0 && !op_even(TAIN_F32, g->b_pitch);
 }
 
 int64_t gemm_panels_count(const tain_device *d, int64_t N, int64_t K)
@@ -81,12 +81,12 @@ int gemm_lay_panels(const struct gemm_panels *s, tain_tensor *to, int64_t at)
     int64_t across = op_steps(s->N, t.columns), matrices = s->batch * s->heads;
     int64_t all = s->at | s->pitch | (s->tb ? s->K : s->N);
     bool v4;
-    uint32_t constants[3] = { t.vectors, s->tb, s->gated };
+    uint32_t constants[4] = { t.vectors, s->tb, s->gated, s->norm != NULL };
     struct { uint32_t N, K, b_pitch, b_batch, to_batch, rows, heads, b_head; } p = {
         (uint32_t)s->N, (uint32_t)s->K, (uint32_t)s->pitch, (uint32_t)s->batch_stride, (uint32_t)(across * t.columns * s->K),
         ROWS, (uint32_t)s->heads, (uint32_t)s->head_stride,
     };
-    struct gpu_bind from = tensor_bind(s->from, GPU_READ), written = tensor_bind(to, GPU_WRITE);
+    struct gpu_bind from = tensor_bind(s->from, GPU_READ), written = tensor_bind(to, GPU_WRITE), norm;
     uint64_t skip = (uint64_t)(s->at - s->from->offset) * type_bytes(s->from->type);
 
     all |= (s->batch > 1 ? s->batch_stride : 0) | (s->heads > 1 ? s->head_stride : 0) | at;
@@ -95,8 +95,9 @@ int gemm_lay_panels(const struct gemm_panels *s, tain_tensor *to, int64_t at)
     from.bytes -= skip;
     written.offset += (uint64_t)at * 4;
     written.bytes -= (uint64_t)at * 4;
-    return gpu_dispatch(d->gpu, op_pipeline(d, 0, constants, 3, "panel.%s.b_%s", v4 ? "v4" : "v1", type_name(s->from->type)),
-                        (struct gpu_bind[]){ written, from, written }, v4 ? 3 : 2, &p, sizeof(p), (uint32_t)across,
+    norm = s->norm ? tensor_bind(s->norm, GPU_READ) : from;
+    return gpu_dispatch(d->gpu, op_pipeline(d, 0, constants, 4, "panel.%s.b_%s", v4 ? "v4" : "v1", type_name(s->from->type)),
+                        (struct gpu_bind[]){ written, from, norm, written }, v4 ? 4 : 3, &p, sizeof(p), (uint32_t)across,
                         (uint32_t)op_steps(s->K, ROWS), (uint32_t)matrices, (double)(matrices * s->K * s->N));
 }
 
@@ -107,11 +108,12 @@ static int copy(const struct gemm *g, const struct gemm_tile *t, int64_t k, int6
     int64_t one = gemm_panels_count(d, g->N, K);
     struct gemm_panels from = {
         .from = g->b, .at = g->b->offset + (g->tb ? k : k * g->b_pitch), .tb = g->tb, .gated = g->activation == GEMM_GATE,
-        .N = g->N, .K = K, .pitch = g->b_pitch, .heads = 1, .batch = matrices(g), .batch_stride = g->b_batch,
+        .N = g->N, .K = K, .pitch = g->b_pitch, .heads = 1, .batch = matrices(g), .batch_stride = g->b_batch, .norm = g->norm,
     };
     struct copied of = { {
         gpu_version(d->gpu, &g->b->storage->range), (uint64_t)from.at, from.tb | from.gated << 1 | (unsigned)g->b->type << 2,
         (uint64_t)from.N, (uint64_t)K, (uint64_t)from.pitch, (uint64_t)from.batch, (uint64_t)from.batch_stride,
+        g->norm ? gpu_version(d->gpu, &g->norm->storage->range) : 0, g->norm ? (uint64_t)g->norm->offset : 0,
     } };
     bool keep;
     int status;
@@ -148,13 +150,13 @@ static int multiply(const struct gemm *g, const struct gemm_tile *t, int64_t k, 
     bool first = k == 0, last = k + K == g->K;
     int64_t panels = op_steps(g->N, t->columns), tiles = op_steps(g->M, t->rows), wide, down;
     tain_tensor *add = first ? g->add : g->c;
-    uint32_t constants[7] = { t->rows, t->vectors, g->ta, add != NULL, last && g->bias, first && last ? g->activation : 0,
-                              g->N % t->columns != 0 };
+    uint32_t constants[8] = { t->rows, t->vectors, g->ta, add != NULL, last && g->bias, first && last ? g->activation : 0,
+                              g->N % t->columns != 0, g->norm != NULL };
     struct gpu_bind binds[5] = { tensor_bind(g->a, GPU_READ), tensor_bind(b->copy ? b->copy : g->b, GPU_READ),
                                  tensor_bind(g->bias ? g->bias : g->a, GPU_READ), tensor_bind(add ? add : g->a, GPU_READ),
                                  tensor_bind(g->c, GPU_WRITE) };
     uint64_t a_skip = (uint64_t)(g->ta ? k * g->a_pitch : k) * 4, b_skip = b->copy ? 0 : (uint64_t)(k * g->b_pitch) * 4;
-    struct { uint32_t M, N, K, a_pitch, b_pitch, c_pitch, a_batch, b_batch, c_batch, b_panel, down, across; } p;
+    struct { uint32_t M, N, K, a_pitch, b_pitch, c_pitch, a_batch, b_batch, c_batch, b_panel, down, across; float eps; } p;
 
     share_out(g, t, K, &wide, &down);
     binds[0].offset += a_skip;
@@ -173,7 +175,8 @@ static int multiply(const struct gemm *g, const struct gemm_tile *t, int64_t k, 
     p.b_panel = (uint32_t)b->panel;
     p.down = (uint32_t)down;
     p.across = (uint32_t)wide;
-    return gpu_dispatch(d->gpu, op_pipeline(d, 0, constants, 7, "matmul_panel"), binds, 5, &p, sizeof(p),
+    p.eps = g->eps;
+    return gpu_dispatch(d->gpu, op_pipeline(d, 0, constants, 8, "matmul_panel"), binds, 5, &p, sizeof(p),
                         (uint32_t)op_steps(panels, wide), (uint32_t)op_steps(tiles, down), (uint32_t)g->batch,
                         2.0 * (double)g->M * (double)g->N * (double)K * (double)g->batch);
 }

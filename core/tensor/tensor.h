@@ -123,7 +123,7 @@ tain_tensor *cache_find(tain_device *d, const char *key);           /* borrowed,
 int cache_put(tain_device *d, const char *key, tain_tensor *table); /* takes the reference, whatever happens */
 void cache_drop(tain_device *d);
 
-enum { COPIED_WORDS = 8 };
+enum { COPIED_WORDS = 10 };
 
 /* What a copy is of: the version of a range first (gpu_version; 0: none is kept), then how it is laid out. */
 struct copied {
