@@ -3,6 +3,8 @@
 // B and a number of A for each of the tile's rows. B is laid out in panels (panel.comp), or so that a tile's columns lie side
 // by side as it is.
 //
+// KEEP, with GATED: Z[M,N] are the sums as they are without the gate, for the way back.
+//
 // A workgroup is one subgroup and makes tiles of p.down rows of tiles, p.across panels wide. GATED as in
 // matmul.comp: the first half of a panel's columns are of the left half of B, the others of the right. NORM, too, as there: a
 // row of A is divided by its root mean square; the norm's weight is in B's panels already.
@@ -22,10 +24,11 @@ layout(constant_id = 7) const uint ACTIVATION = 0;
 #include "lib/activation.glsl"
 layout(constant_id = 8) const uint EDGE = 0; // the last panel is not full
 layout(constant_id = 9) const uint NORM = 0; // no TA, no BIAS
+layout(constant_id = 10) const uint KEEP = 0;
 const bool GATED = ACTIVATION == 4; // no BIAS, no ADD
 
 layout(push_constant) uniform Push {
-    uint a_at, b_at, bias_at, d_at, c_at;
+    uint a_at, b_at, bias_at, d_at, c_at, z_at;
     uint M, N, K, a_pitch, b_pitch, c_pitch, a_batch, b_batch, c_batch;
     uint b_panel, down, across; // from one panel of B to the next; tiles of a workgroup, and panels
     float eps;                  // of the norm
@@ -36,6 +39,7 @@ IN1(1, B);
 IN1(2, bias);
 IN1(3, D);
 OUT1(4, C);
+OUT1(5, Z);
 
 const uint WIDE = GATED ? TN / 2 : TN; // columns of C, in lanes
 
@@ -62,7 +66,7 @@ void main()
     uint lane = gl_SubgroupInvocationID, batch = gl_WorkGroupID.z, panels = (p.N + W - 1) / W;
     uint a_base = p.a_at + batch * p.a_batch, b_base = p.b_at + batch * p.b_batch + lane, c_base = batch * p.c_batch;
     uint M = p.M, K = p.K, a_pitch = p.a_pitch, b_pitch = p.b_pitch, c_pitch = p.c_pitch, a_step = TA == 0 ? 1 : a_pitch;
-    uint N = GATED ? p.N >> 1 : p.N, c_at = p.c_at, d_at = p.d_at, bias_at = p.bias_at, down = p.down, b_panel = p.b_panel;
+    uint N = GATED ? p.N >> 1 : p.N, c_at = p.c_at, d_at = p.d_at, z_at = p.z_at, z_pitch = p.N, bias_at = p.bias_at, down = p.down, b_panel = p.b_panel;
     uint first = gl_WorkGroupID.x * p.across, last = min(first + p.across, panels);
 
     for (uint tile = 0; tile < down; tile++) {
@@ -97,6 +101,16 @@ void main()
                     float add = GET1(bias, bias_at + min((panel * WIDE + q) * LANES + lane, N - 1));
                     [[unroll]] for (uint r = 0; r < TM; r++)
                         acc[r][q] += add;
+                }
+            if (GATED && KEEP != 0)
+                [[unroll]] for (uint q = 0; q < TN; q++) {
+                    uint column = (panel * WIDE + q % WIDE) * LANES + lane;
+                    [[unroll]] for (uint r = 0; r < TM; r++) {
+                        bool on = m0 + r < M;
+                        if (EDGE != 0)
+                            on = all(bvec2(on, column < N));
+                        SET1(Z, z_at + (m0 + r) * z_pitch + column + (q < WIDE ? 0 : N), on, acc[r][q]);
+                    }
                 }
             if (ACTIVATION != 0)
                 activate_all(acc);

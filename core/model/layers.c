@@ -18,11 +18,12 @@ int dense_declare(struct weights *w, struct dense *d, bool bias, float spread, i
     return w->status;
 }
 
-/* Whether the product ends with its activation: backward needs what lies before that, and adapters are added there. */
+/* Whether the product ends with its activation: adapters are added before that, which all but a gate need to go back. */
 static bool fuses(const struct weights *w, const struct dense *d, const tain_tensor *x, enum gemm_activation activation)
 {
-    return !(w->device->grad && w->device->tape) && !weights_adapted(w, d->w) &&
-           (activation != GEMM_GATE || gemm_gates(x, d->weight));
+    if (weights_adapted(w, d->w))
+        return false;
+    return activation == GEMM_GATE ? gemm_gates(x, d->weight) : !(w->device->grad && w->device->tape);
 }
 
 tain_tensor *dense_run(const struct weights *w, const struct dense *d, tain_tensor *x, enum gemm_activation activation)

@@ -151,7 +151,7 @@ static tain_tensor *attend(const struct weights *w, const struct llama *m, int i
     tain_tensor *h = dense_normed(w, &l->qkv, x, l->norm1, c->eps, GEMM_NONE);
 
     if (h && !cache)
-        h = then(h, tain_rope_qkv(h, positions, (int32_t)c->heads, (int32_t)c->kv_heads, (int32_t)c->head, c->theta));
+        h = op_rope_over(h, positions, c->heads, c->kv_heads, c->theta);
     if (h && cache) {
         struct attention_cache held = layer_of(cache, i);
         h = then(h, op_attention_cached(h, positions, rule, &held, c->heads, c->theta));

@@ -45,6 +45,9 @@ tain_tensor *op_rope_cached(tain_tensor *qkv, tain_tensor *positions, tain_tenso
 /* Cosines and sines [rows, 2, width / 2] of at least all positions in an i32 tensor, kept by the device; borrowed. */
 tain_tensor *rope_table(tain_tensor *positions, int64_t width, float theta);
 
+/* tain_rope_qkv() of whole heads where qkv [B, T, (H + 2 KV) * D] is; takes it over, which nobody else reads any more. */
+tain_tensor *op_rope_over(tain_tensor *qkv, tain_tensor *positions, int64_t heads, int64_t kv_heads, float theta);
+
 /* Where the keys and values of earlier tokens are: in caches k and v [B, room, KV, attention_room(D)]; or the first
  * ones in shared_k and shared_v [U, words, KV, attention_room(D)], in row which[b] (i32 [B]) of them. */
 struct attention_cache {

@@ -7,6 +7,9 @@
 
 #include <string.h>
 
+/* What is kept: u of each adapter, and what lies before a gate. */
+enum { KEPT = LINEAR_ADAPTERS };
+
 /* Inputs: x, weight, then, each or nothing, bias, residual and the weight of x's norm, then A and B of each adapter. */
 enum { X, WEIGHT, BIAS, RESIDUAL, NORM, ADAPTERS };
 
@@ -33,7 +36,8 @@ static int infer(const struct op_call *c, tain_type *type, int *dims, int64_t *s
     REQUIRE(tensor_last(x) == w->shape[1], "linear: inner sizes differ: x is %s, weight is %s", tensor_text(x), tensor_text(w));
     REQUIRE(!b || (b->dims == 1 && b->shape[0] == w->shape[0]), "linear: bias is %s, weight is %s", tensor_text(b ? b : w),
             tensor_text(w));
-    REQUIRE(!c->training || (!norm && p->activation == GEMM_NONE), "linear: with a norm or an activation it has no gradient");
+    REQUIRE(!c->training || (!norm && (p->activation == GEMM_NONE || (p->activation == GEMM_GATE && !b && !r && !p->adapters))),
+            "linear: with a norm or an activation other than a gate it has no gradient");
     REQUIRE(!norm || (norm->dims == 1 && norm->shape[0] == tensor_last(x)), "linear: x is %s, its norm's weight is %s",
             tensor_text(x), tensor_text(norm ? norm : w));
     for (int i = 0; i < p->adapters; i++) {
@@ -61,16 +65,36 @@ static tain_tensor *columns(const struct op_call *c, tain_tensor *y, int i)
                      y->offset + params_of(c)->at[i]);
 }
 
+/* A gate that goes back has what lies before it written by the same kernel, or has a kernel of its own behind that. */
+static int gated(struct op_call *c, struct gemm g)
+{
+    tain_tensor *z = c->saved[KEPT] = tensor_new(c->device, TAIN_F32, 2, (int64_t[]){ g.M, g.N });
+    int status;
+
+    if (!z)
+        return tain_error_status();
+    g.keep = z;
+    if (gemm_keeps(&g))
+        return gemm(&g);
+    g.keep = NULL;
+    g.c = z;
+    g.c_pitch = g.N;
+    g.activation = GEMM_NONE;
+    status = gemm(&g);
+    return status ? status : gate_halves(z, c->out);
+}
+
 static int forward(struct op_call *c)
 {
     const struct linear_params *p = params_of(c);
     tain_tensor *x = c->in[X], *w = c->in[WEIGHT];
     int64_t rows = tensor_rows(x), k = w->shape[1], n = w->shape[0];
-    int status = gemm(&(struct gemm){
+    struct gemm product = {
         .a = x, .b = w, .bias = c->in[BIAS], .c = c->out, .add = c->in[RESIDUAL], .tb = true, .norm = c->in[NORM], .eps = p->eps,
         .activation = (enum gemm_activation)p->activation, .M = rows, .N = n, .K = k, .batch = 1,
         .a_pitch = tensor_pitch(x), .b_pitch = k, .c_pitch = tensor_last(c->out),
-    });
+    };
+    int status = c->training && p->activation == GEMM_GATE ? gated(c, product) : gemm(&product);
 
     for (int i = 0; i < p->adapters && !status; i++) {
         tain_tensor *A = c->in[ADAPTERS + 2 * i], *B = c->in[ADAPTERS + 2 * i + 1];
@@ -144,7 +168,11 @@ static int backward(struct op_call *c)
     bool add;
     int status = 0;
 
-    if (op_wants(c, X)) {
+    if (c->saved[KEPT]) { /* which nothing else needs */
+        status = gate_halves_back(c->saved[KEPT], dy);
+        dy = c->saved[KEPT];
+    }
+    if (!status && op_wants(c, X)) {
         if (!(dx = grad_target(x, &add)))
             return tain_error_status();
         status = gemm(&(struct gemm){ .a = dy, .b = w, .c = dx, .add = add ? dx : NULL, .M = rows, .N = k, .K = n, .batch = 1,

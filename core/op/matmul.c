@@ -349,6 +349,11 @@ bool gemm_gates(const tain_tensor *x, const tain_tensor *w)
     return at_once(x, w, w->shape[0] / 2) && w->shape[0] % 2 == 0;
 }
 
+bool gemm_keeps(const struct gemm *g)
+{
+    return g->activation == GEMM_GATE && !(g->c->device->portable & KERNEL_MATMUL) && gemm_by_panels(g);
+}
+
 bool gemm_norms(const tain_tensor *x, const tain_tensor *w)
 {
     enum { COLUMNS_MOST = 1024 }; /* with more, all tiles together do more for the norm than a pass over x does */

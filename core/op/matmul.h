@@ -15,6 +15,7 @@ struct gemm {
     tain_tensor *add;              /* NULL, c itself, or another with c's pitch and batch stride */
     tain_tensor *norm;             /* NULL, or [K]: RMS norm of a's rows first. Only where gemm_norms(), without bias */
     float eps;                     /* of the norm, above 0 */
+    tain_tensor *keep;             /* NULL, or the dense [M,N] before GEMM_GATE, to be written as well. Only where gemm_keeps() */
     bool ta;                       /* a is stored [K][M] */
     bool tb;                       /* b is stored [N][K] */
     enum gemm_activation activation;
@@ -25,6 +26,7 @@ struct gemm {
 int gemm(const struct gemm *g);
 /* Whether x W^T can end with GEMM_GATE. */
 bool gemm_gates(const tain_tensor *x, const tain_tensor *w);
+bool gemm_keeps(const struct gemm *g);
 /* Whether RMS norm(x) W^T is one product, and the faster for it. */
 bool gemm_norms(const tain_tensor *x, const tain_tensor *w);
 
@@ -65,6 +67,12 @@ int gemv_dot(const struct gemm *g);
  * row. A new i32 tensor, or NULL. */
 tain_tensor *gemm_quantise(tain_tensor *x, int64_t M, int64_t K, int64_t pitch, tain_type with);
 
+/* ---- Gates (gate.c) ---- */
+
+/* y[M,N/2] = silu(left half of z[M,N]) * right half; and the other way z = its gradient, with dy that of y. */
+int gate_halves(tain_tensor *z, tain_tensor *y);
+int gate_halves_back(tain_tensor *z, tain_tensor *dy);
+
 /* ---- Linear layers (linear.c) ---- */
 
 enum { LINEAR_ADAPTERS = 3 };
@@ -83,7 +91,7 @@ struct linear {
     tain_tensor *bias, *residual; /* the latter of the result's shape */
     tain_tensor *norm;            /* the weight of x's RMS norm, with eps: not for training, only where gemm_norms() */
     float eps;
-    enum gemm_activation activation; /* not for training; GEMM_GATE has neither bias nor residual nor adapters */
+    enum gemm_activation activation; /* in training GEMM_GATE alone; it has neither bias nor residual nor adapters */
     const struct linear_adapters *adapters;
 };
 

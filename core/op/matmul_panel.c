@@ -43,7 +43,7 @@ bool gemm_by_panels(const struct gemm *g)
         return false;
     if ((!all && (g->M < ROWS_LEAST || g->N < COLUMNS_LEAST)) || g->batch > 65535 || at_once(g) > OP_TURNS)
         return false;
-    return op_by_words(g->a) && op_by_words(g->b) && op_by_words(g->bias) && op_by_words(g->norm) && op_by_words(g->add) && op_by_words(g->c) &&
+    return op_by_words(g->a) && op_by_words(g->b) && op_by_words(g->bias) && op_by_words(g->norm) && op_by_words(g->keep) && op_by_words(g->add) && op_by_words(g->c) &&
            copied <= COPY_MOST && gpu_by_words(d->gpu, (uint64_t)copied * 4);
 }
 
@@ -150,11 +150,11 @@ static int multiply(const struct gemm *g, const struct gemm_tile *t, int64_t k, 
     bool first = k == 0, last = k + K == g->K;
     int64_t panels = op_steps(g->N, t->columns), tiles = op_steps(g->M, t->rows), wide, down;
     tain_tensor *add = first ? g->add : g->c;
-    uint32_t constants[8] = { t->rows, t->vectors, g->ta, add != NULL, last && g->bias, first && last ? g->activation : 0,
-                              g->N % t->columns != 0, g->norm != NULL };
-    struct gpu_bind binds[5] = { tensor_bind(g->a, GPU_READ), tensor_bind(b->copy ? b->copy : g->b, GPU_READ),
+    uint32_t constants[9] = { t->rows, t->vectors, g->ta, add != NULL, last && g->bias, first && last ? g->activation : 0,
+                              g->N % t->columns != 0, g->norm != NULL, g->keep != NULL };
+    struct gpu_bind binds[6] = { tensor_bind(g->a, GPU_READ), tensor_bind(b->copy ? b->copy : g->b, GPU_READ),
                                  tensor_bind(g->bias ? g->bias : g->a, GPU_READ), tensor_bind(add ? add : g->a, GPU_READ),
-                                 tensor_bind(g->c, GPU_WRITE) };
+                                 tensor_bind(g->c, GPU_WRITE), tensor_bind(g->keep ? g->keep : g->c, GPU_WRITE) };
     uint64_t a_skip = (uint64_t)(g->ta ? k * g->a_pitch : k) * 4, b_skip = b->copy ? 0 : (uint64_t)(k * g->b_pitch) * 4;
     struct { uint32_t M, N, K, a_pitch, b_pitch, c_pitch, a_batch, b_batch, c_batch, b_panel, down, across; float eps; } p;
 
@@ -176,7 +176,7 @@ static int multiply(const struct gemm *g, const struct gemm_tile *t, int64_t k, 
     p.down = (uint32_t)down;
     p.across = (uint32_t)wide;
     p.eps = g->eps;
-    return gpu_dispatch(d->gpu, op_pipeline(d, 0, constants, 8, "matmul_panel"), binds, 5, &p, sizeof(p),
+    return gpu_dispatch(d->gpu, op_pipeline(d, 0, constants, 9, "matmul_panel"), binds, 6, &p, sizeof(p),
                         (uint32_t)op_steps(panels, wide), (uint32_t)op_steps(tiles, down), (uint32_t)g->batch,
                         2.0 * (double)g->M * (double)g->N * (double)K * (double)g->batch);
 }

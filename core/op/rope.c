@@ -4,7 +4,7 @@
  * here use), and its angle is position * theta^(-2j/r). Sines and cosines are computed on the host
  * in double precision, since devices disagree about large angles, and kept on the device.
  *
- * The packed form does the queries and keys of [q | k | v] in one pass, and copies v. The cached form, for
+ * The packed form does the queries and keys of [q | k | v] in one pass, and copies v, or does so in place. The cached form, for
  * decoding, puts keys and values where attention will read them, and makes queries alone.
  */
 #include "op/attention.h"
@@ -110,6 +110,15 @@ tain_tensor *rope_table(tain_tensor *at, int64_t width, float theta)
     return table && !cache_put(d, key, table) ? table : NULL;
 }
 
+/* Whether lanes go along rows, as on CPUs, where they all lie in one head. */
+static bool by_rows(const struct op_call *c, const tain_tensor *from, const tain_tensor *to, const struct rope_params *r)
+{
+    const struct gpu_info *info = gpu_info(c->device->gpu);
+
+    return info->texel && from->storage == to->storage && r->width == r->head && r->width / 2 % info->lanes == 0 &&
+           r->rotated <= 64 && op_by_words(from);
+}
+
 static int turn(struct op_call *c, tain_tensor *from, struct place f, tain_tensor *to, struct place t,
                 bool back, bool add)
 {
@@ -121,17 +130,28 @@ static int turn(struct op_call *c, tain_tensor *from, struct place f, tain_tenso
 
     for (size_t i = 0; i < COUNT_OF(all); i++)
         v4 &= all[i] % 4 == 0;
+    /* What is not turned is there already where both are the same memory. */
+    int32_t heads = from->storage == to->storage ? r->rotated : r->heads;
     int64_t unit = v4 ? 4 : 1, pairs = r->head / 2 / unit, batch = from->shape[0], tokens = from->shape[1];
-    int64_t n = tokens * r->heads * pairs, x, z;
-    uint32_t constants[6] = { add, (uint32_t)pairs, (uint32_t)(r->width / 2 / unit), (uint32_t)r->heads,
+    int64_t n = tokens * heads * pairs, x, z;
+    uint32_t constants[6] = { add, (uint32_t)pairs, (uint32_t)(r->width / 2 / unit), (uint32_t)heads,
                               (uint32_t)r->rotated, back };
     struct {
-        uint32_t n, positions_step, x_batch, x_token, x_head, y_batch, y_token, y_head;
+        uint32_t n, positions_step, x_batch, x_token, x_head, y_batch, y_token, y_head, tokens, down;
     } p = {
         (uint32_t)n, at->dims == 2 ? (uint32_t)tokens : 0,
         (uint32_t)(f.batch / unit), (uint32_t)(f.token / unit), (uint32_t)(f.head / unit),
-        (uint32_t)(t.batch / unit), (uint32_t)(t.token / unit), (uint32_t)(t.head / unit),
+        (uint32_t)(t.batch / unit), (uint32_t)(t.token / unit), (uint32_t)(t.head / unit), (uint32_t)tokens, 0,
     };
+    if (by_rows(c, from, to, r)) {
+        int64_t half = r->width / 2;
+        constants[1] = constants[2] = (uint32_t)half;
+        p.x_batch = (uint32_t)f.batch, p.x_token = (uint32_t)f.token, p.x_head = (uint32_t)f.head;
+        p.y_batch = (uint32_t)t.batch, p.y_token = (uint32_t)t.token, p.y_head = (uint32_t)t.head;
+        p.down = (uint32_t)op_steps(8192, r->rotated * r->head);
+        return op_dispatch(c->device, op_pipeline(c->device, 0, constants, 6, "rope.rows"), (tain_tensor *[]){ from, table, at, to },
+                           4, 8, &p, sizeof(p), op_steps(tokens, p.down), batch, 1, 12.0 * (double)tensor_count(from));
+    }
     op_grid(n, 256, &x, &z);
     return op_dispatch(c->device, op_pipeline(c->device, 256, constants, 6, "rope.%s", v4 ? "v4" : "v1"),
                        (tain_tensor *[]){ from, table, at, to }, 4, 8, &p, sizeof(p), x, batch, z,
@@ -202,6 +222,55 @@ tain_tensor *tain_rope_qkv(tain_tensor *qkv, tain_tensor *positions, int32_t hea
                     tensor_text(qkv), heads, kv_heads, (long long)all);
     return run(&op_rope_qkv, qkv, positions,
                &(struct rope_params){ (int32_t)all, heads + kv_heads, (int32_t)(qkv->shape[2] / all), width, theta });
+}
+
+/* ---- In place ---- */
+
+static int infer_over(const struct op_call *c, tain_type *type, int *dims, int64_t *shape)
+{
+    int status = infer(c, type, dims, shape);
+
+    *dims = -1; /* a view of what is turned */
+    return status;
+}
+
+static int forward_over(struct op_call *c)
+{
+    const struct rope_params *r = (void *)c->params;
+    tain_tensor *x = c->in[0], *table = rope_table(c->in[1], r->width, r->theta);
+
+    if (!table || !(c->out = view_shape(x, x->dims, x->shape)))
+        return tain_error_status();
+    c->saved[0] = tensor_ref(table);
+    return turn(c, x, place_of(x, r->head), c->out, place_of(c->out, r->head), false, false);
+}
+
+/* A gradient that nobody else holds is turned where it is, too. */
+static int backward_over(struct op_call *c)
+{
+    const struct rope_params *r = (void *)c->params;
+    tain_tensor *dy = c->dout;
+    int status;
+
+    if (dy->refs > 1 || dy->storage->refs > 1 || !tensor_contiguous(dy))
+        return backward(c);
+    status = turn(c, dy, place_of(dy, r->head), dy, place_of(dy, r->head), true, false);
+    return status ? status : grad_give(c->in[0], tensor_ref(dy));
+}
+
+static const struct op op_over = {
+    .name = "rope_qkv", .inputs = 2, .any_stride = 1, .any_type = 2, .no_grad = 2, .infer = infer_over,
+    .forward = forward_over, .backward = backward_over,
+};
+
+tain_tensor *op_rope_over(tain_tensor *qkv, tain_tensor *positions, int64_t heads, int64_t kv_heads, float theta)
+{
+    int64_t all = heads + 2 * kv_heads, head = qkv->shape[2] / all;
+    tain_tensor *y = run(&op_over, qkv, positions, &(struct rope_params){ (int32_t)all, (int32_t)(heads + kv_heads), (int32_t)head,
+                                                                          (int32_t)head, theta, 0 });
+
+    tensor_unref(qkv);
+    return y;
 }
 
 /* ---- Into caches ---- */

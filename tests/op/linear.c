@@ -165,6 +165,48 @@ static void check_gate(tain_device *d, int64_t rows, int64_t in, int64_t half, t
         tensor_unref((tain_tensor *[]){ all, x, f, w, both, want, y }[i]);
 }
 
+/* The same and back, with what lies before the gate kept by the product, against the two by themselves. */
+static void check_gate_back(tain_device *d, int64_t rows, int64_t in, int64_t half)
+{
+    tain_tensor *x = random_tensor(d, rows, in, NULL), *w = random_tensor(d, 2 * half, in, NULL), *r = random_tensor(d, rows, half, NULL);
+    int64_t count[3] = { rows * half, rows * in, 2 * half * in };
+    float *got[2][3];
+
+    CHECK_INT(tain_tensor_want_grad(x, true), 0);
+    CHECK_INT(tain_tensor_want_grad(w, true), 0);
+    for (int fused = 0; fused < 2; fused++) {
+        tain_tensor *both = NULL, *y, *product, *loss;
+        CHECK_INT(tain_tape_begin(d), 0);
+        if (!fused)
+            CHECK(both = tain_linear(x, w, NULL));
+        CHECK((y = fused ? op_linear(x, w, &(struct linear){ .activation = GEMM_GATE }) : tain_swiglu(both)));
+        CHECK((product = tain_mul(y, r)) && (loss = tain_sum(product)));
+        CHECK_INT(tain_backward(loss), 0);
+        tain_tensor *const of[3] = { tensor_ref(y), tain_tensor_grad(x), tain_tensor_grad(w) };
+        for (int i = 0; i < 3; i++) {
+            CHECK(of[i] && (got[fused][i] = malloc((size_t)count[i] * 4)));
+            CHECK_INT(tain_tensor_read(of[i], got[fused][i], count[i]), 0);
+            tensor_unref(of[i]);
+        }
+        tain_tape_end(d);
+        CHECK_INT(tain_tensor_want_grad(x, false), 0); /* drops what they have */
+        CHECK_INT(tain_tensor_want_grad(w, false), 0);
+        CHECK_INT(tain_tensor_want_grad(x, true), 0);
+        CHECK_INT(tain_tensor_want_grad(w, true), 0);
+        for (size_t i = 0; i < 4; i++)
+            tensor_unref((tain_tensor *[]){ both, y, product, loss }[i]);
+    }
+    for (int i = 0; i < 3; i++) {
+        for (int64_t k = 0; k < count[i]; k++)
+            CHECK_CLOSE(got[0][i][k], got[1][i][k], 2e-5 * (1 + fabsf(got[0][i][k])));
+        free(got[0][i]);
+        free(got[1][i]);
+    }
+    CHECK(!op_linear(x, w, &(struct linear){ .activation = GEMM_GATE, .residual = x })); /* of another shape */
+    for (size_t i = 0; i < 3; i++)
+        tensor_unref((tain_tensor *[]){ x, w, r }[i]);
+}
+
 /* The norm before a product in it, against the norm by itself, also when a weight has changed that was laid out with its
  * norm before; x is a part of something wider, and its rows are of very different lengths. */
 static void check_normed(tain_device *d, int64_t rows, int64_t in, int64_t out, tain_type type, enum gemm_activation activation)
@@ -479,6 +521,10 @@ int main(void)
     check_gate(d, 18, 36, 20, TAIN_BF16);
     check_gate(d, 9, 64, 68, TAIN_F16);
     check_no_gate(d);
+    check_gate_back(d, 5, 8, 4);
+    check_gate_back(d, 33, 40, 36);  /* edges of tiles on both sides */
+    check_gate_back(d, 70, 132, 96);
+    check_gate_back(d, 200, 64, 128);
     if (!d->tiles || gpu_info(d->gpu)->texel) { /* GPUs' tiles have the norm before them */
         check_normed(d, 5, 8, 4, TAIN_F32, GEMM_NONE);
         check_normed(d, 33, 40, 72, TAIN_F32, GEMM_GATE);
