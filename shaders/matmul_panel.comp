@@ -12,9 +12,7 @@
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_KHR_shader_subgroup_basic : require
-#extension GL_KHR_shader_subgroup_shuffle : require
 #include "lib/io.glsl"
-#include "lib/row.glsl"
 #include "lib/tile.glsl"
 
 layout(constant_id = 4) const uint TA = 0; // A is stored [K][M]
@@ -23,7 +21,7 @@ layout(constant_id = 6) const uint BIAS = 0;
 layout(constant_id = 7) const uint ACTIVATION = 0;
 #include "lib/activation.glsl"
 layout(constant_id = 8) const uint EDGE = 0; // the last panel is not full
-layout(constant_id = 9) const uint NORM = 0; // no TA, no BIAS
+layout(constant_id = 9) const uint NORM = 0; // no TA, no BIAS, and K a multiple of four
 layout(constant_id = 10) const uint KEEP = 0;
 const bool GATED = ACTIVATION == 4; // no BIAS, no ADD
 
@@ -80,13 +78,15 @@ void main()
         if (NORM != 0) {
             [[unroll]] for (uint r = 0; r < TM; r++)
                 scale[r] = 0.0;
-            for (uint k = 0; k < K; k += LANES)
+            for (uint k = 0; k < K; k += 4) // in all lanes the same, summed up as there, to the last bit
                 [[unroll]] for (uint r = 0; r < TM; r++) {
-                    float a = GET1(A, a_from[r] + min(k + lane, K - 1));
-                    scale[r] += k + lane < K ? a * a : 0.0;
+                    vec4 a;
+                    [[unroll]] for (uint e = 0; e < 4; e++)
+                        a[e] = GET1(A, a_from[r] + k + e);
+                    scale[r] += dot(a, a);
                 }
             [[unroll]] for (uint r = 0; r < TM; r++)
-                scale[r] = 1.0 / sqrt(row_sum(scale[r]) / float(K) + p.eps);
+                scale[r] = inversesqrt(scale[r] / float(K) + p.eps);
         }
         for (uint panel = first; panel < last; panel++) {
             float acc[TM][TN];

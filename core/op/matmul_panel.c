@@ -43,8 +43,8 @@ bool gemm_by_panels(const struct gemm *g)
         return false;
     if ((!all && (g->M < ROWS_LEAST || g->N < COLUMNS_LEAST)) || g->batch > 65535 || at_once(g) > OP_TURNS)
         return false;
-    return op_by_words(g->a) && op_by_words(g->b) && op_by_words(g->bias) && op_by_words(g->norm) && op_by_words(g->keep) && op_by_words(g->add) && op_by_words(g->c) &&
-           copied <= COPY_MOST && gpu_by_words(d->gpu, (uint64_t)copied * 4);
+    return op_by_words(g->a) && op_by_words(g->b) && op_by_words(g->bias) && op_by_words(g->norm) && op_by_words(g->keep) &&
+           op_by_words(g->add) && op_by_words(g->c) && copied <= COPY_MOST && gpu_by_words(d->gpu, (uint64_t)copied * 4);
 }
 
 struct gemm_tile gemm_tile(const tain_device *d)

@@ -1,5 +1,5 @@
---- A device with less than this one has: the same numbers, or one sentence. Drawings and scores are the same to
---- the last digit; losses after a step nearly so, for the gradient's norm is summed up a piece of memory at a time.
+--- A device with less than this one has: the same numbers, or one sentence. Drawings are the same; of scores and losses the
+--- last digits may not be: what a device has room to bind decides between kernels, which sum up in other orders.
 local t = require "expect"
 local recipe = require "recipe"
 
@@ -7,26 +7,31 @@ local function work(environment, arguments)
   return recipe.sh(("%s $tain tests/limited.lua --model recipes/blocks/model %s"):format(environment, arguments or ""))
 end
 
--- What was drawn and judged, and the losses of two optimizers' two steps.
+-- The codes that were drawn; and what was judged, with the losses of two optimizers' two steps.
 local function apart(said)
-  local drawn, losses = said:match "^(.*\n)([^\n]*\n[^\n]*\n[^\n]*\n[^\n]*\n)$"
-  local list = {}
-  for number in losses:gmatch "%S+" do list[#list + 1] = tonumber(number) end
-  t.equal(#list, 4)
-  return drawn, list
+  local codes, list, lines = {}, {}, 0
+  for line in said:gmatch "[^\n]+" do
+    lines = lines + 1
+    if select(2, line:gsub("%S+", "")) == 64 then
+      codes[#codes + 1] = line
+    else
+      for number in line:gmatch "%S+" do list[#list + 1] = tonumber(number) end
+    end
+  end
+  t.equal({ lines, #codes, #list }, { 8, 2, 10 })
+  return codes, list
 end
 
 -- Inputs are read through texel buffers on a CPU driver, and through storage buffers, which range is about, on GPUs.
 for _, read in ipairs { "texel", "buffer" } do
   local whole, code = work("TAIN_READ=" .. read)
   t.equal(code, 0)
-  t.that(select(2, whole:gsub("\n", "")) == 8, whole)
+  local codes, numbers = apart(whole)
   for _, limits in ipairs { "range:128M,allocation:1G,texels:64M,shared:16K", "range:1M,allocation:8M,texels:64K" } do
     local said, status = work(("TAIN_READ=%s TAIN_LIMITS=%s"):format(read, limits))
     t.equal(status, 0)
-    local drawn, losses = apart(said)
-    t.equal(drawn, (apart(whole)))
-    t.close(losses, select(2, apart(whole)), 1e-6)
+    t.equal(apart(said), codes)
+    t.close(select(2, apart(said)), numbers, 1e-6)
   end
 end
 
