@@ -9,11 +9,12 @@
 
 #include <math.h>
 
-enum { SMALL = 128, LARGE = 512, TRIES = 3, ROUNDS = 8, RUNS = 16 };
+enum { SMALL = 128, LARGE = 512, TRIES = 3, ROUNDS_LEAST = 3, ROUNDS = 8, RUNS = 16 };
 
-/* Seconds. No round begins after LIMIT, and a form that would take longer for one is judged by small products;
- * one that takes less than FAST is run several times before its clock is read. */
-static const double LIMIT = 0.1, FAST = 2e-3;
+/* Seconds. But for the first few no round begins after LIMIT; a form that would take longer than SLOW for one is judged by
+ * small products, which on a busy machine take as long as it takes to be begun; one that takes less than FAST is run
+ * several times before its clock is read. */
+static const double LIMIT = 0.1, SLOW = 1, FAST = 2e-3;
 
 /* What races: products that add up K numbers, as many as there are rows if 0, in so many orientations. A driver compiles
  * each. */
@@ -52,7 +53,7 @@ static int rounds(int (*turn)(const void *of, bool second, int runs, double *sec
     double begun = base_seconds(), seconds;
     int status = 0;
 
-    for (int k = 0; k < 2 * ROUNDS && !status && (k < 2 || base_seconds() - begun < LIMIT); k++) {
+    for (int k = 0; k < 2 * ROUNDS && !status && (k < 2 * ROUNDS_LEAST || base_seconds() - begun < LIMIT); k++) {
         int i = k % 2;
         if (!runs[i])
             continue;
@@ -88,7 +89,7 @@ static int race(const struct race *race, struct gemm *g, double best[2])
         if (status)
             break;
         best[i] *= (LARGE / SMALL) * (LARGE / SMALL) * (race->K ? 1 : LARGE / SMALL);
-        runs[i] = best[i] > LIMIT ? 0 : best[i] > FAST ? 1 : RUNS;
+        runs[i] = best[i] > SLOW ? 0 : best[i] > FAST ? 1 : RUNS;
         if (runs[i])
             status = run(race, g, LARGE, i, 1, &seconds);
     }
