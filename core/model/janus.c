@@ -77,8 +77,7 @@ static int check_ids(const struct janus *m, const int32_t *ids, int64_t count, c
     return 0;
 }
 
-/* Codes [B, n] on the device to what the language model reads [B, n, C]. */
-static tain_tensor *embed_codes(struct janus *m, tain_tensor *codes)
+tain_tensor *janus_embed_codes(struct janus *m, tain_tensor *codes)
 {
     tain_tensor *x = tain_embed(m->image_embed, codes);
 
@@ -130,7 +129,7 @@ tain_tensor *janus_image_logprob(struct janus *m, const struct janus_row *prompt
     t[3] = ints(d, 1, (int64_t[]){ T }, at);
     t[4] = ints(d, 1, (int64_t[]){ rows * N }, picks);
     w = t[0] ? tain_embed(m->language.embed, t[0]) : NULL;
-    c = t[1] ? embed_codes(m, t[1]) : NULL;
+    c = t[1] ? janus_embed_codes(m, t[1]) : NULL;
     both = w && c ? tain_concat((tain_tensor *[]){ w, c }, 2, 0) : NULL;
     e = both && t[2] ? tain_rows(both, t[2]) : NULL;
     x = e ? tain_reshape(e, 3, (int64_t[]){ rows, T, D }) : NULL;

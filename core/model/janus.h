@@ -70,6 +70,7 @@ tain_tensor *janus_answers(struct janus *m, tain_tensor *patches, const int32_t 
  * [images * N, C], or NULL. [1, T, C] */
 tain_tensor *janus_read(struct janus *m, const int32_t *ids, int64_t count, tain_tensor *seen, struct llama_cache *cache);
 tain_tensor *janus_see(struct janus *m, tain_tensor *patches); /* [images, N, C] of the language model */
+tain_tensor *janus_embed_codes(struct janus *m, tain_tensor *codes); /* i32 [..] to what the language model reads [.., C] */
 
 /* ---- Drawing ---- */
 

@@ -22,6 +22,7 @@ struct janus_drawing {
     tain_tensor *hidden;           /* of the last token [rows * each, C] */
     tain_tensor *hide;             /* segments [rows * each, room] of the cache, if filled */
     tain_tensor *twice;            /* 0 0 1 1 ..: which code each row reads */
+    tain_tensor *inputs;           /* [codes, C]: what is read for each code, or NULL: more codes than will be drawn */
     tain_tensor **codes;           /* N of [rows] */
 };
 
@@ -38,6 +39,7 @@ void janus_draw_free(struct janus_drawing *g)
     tensor_unref(g->hidden);
     tensor_unref(g->hide);
     tensor_unref(g->twice);
+    tensor_unref(g->inputs);
     free(g);
 }
 
@@ -65,6 +67,28 @@ static int64_t find_different(const struct janus_drawing *g, const struct janus_
         which[r] = (int32_t)u;
     }
     return U;
+}
+
+/* What is read for a code depends on nothing else. Where fewer there are than will be drawn it is made once for each. */
+static int make_inputs(struct janus_drawing *g)
+{
+    enum { MOST = 1 << 24 }; /* numbers */
+    struct janus *m = g->m;
+    int64_t codes = m->config.codec.codes;
+    int32_t *all;
+    tain_tensor *each;
+
+    if (codes > g->rows * (g->N - 1) || codes * m->config.language.width > MOST)
+        return 0;
+    if (!(all = base_alloc((size_t)codes, sizeof(*all))))
+        return TAIN_ENOMEM;
+    for (int64_t i = 0; i < codes; i++)
+        all[i] = (int32_t)i;
+    each = tensor_from(m->weights.device, TAIN_I32, 1, &codes, all);
+    free(all);
+    g->inputs = each ? janus_embed_codes(m, each) : NULL;
+    tensor_unref(each);
+    return g->inputs ? 0 : tain_error_status();
 }
 
 /* Runs the prompts. */
@@ -175,6 +199,8 @@ struct janus_drawing *janus_draw(struct janus *m, const struct janus_row *prompt
     if (!status) {
         memcpy(g->uniforms, uniforms, (size_t)(g->N * rows) * sizeof(float));
         status = start(g, prompts, unconditional);
+        if (!status)
+            status = make_inputs(g);
     }
     m->weights.device->grad = grad;
     if (status) {
@@ -215,8 +241,7 @@ static int step(struct janus_drawing *g)
         return 0;
     tensor_unref(g->hidden);
     g->hidden = NULL;
-    x = tain_embed(m->image_embed, g->codes[g->done - 1]);
-    x = x ? then(x, projector_run(&m->weights, &m->image_aligner, x)) : NULL;
+    x = g->inputs ? tain_embed(g->inputs, g->codes[g->done - 1]) : janus_embed_codes(m, g->codes[g->done - 1]);
     if (g->each == 2)
         x = x ? then(x, tain_rows(x, g->twice)) : NULL;
     x = x ? then(x, tain_reshape(x, 3, (int64_t[]){ R, 1, D })) : NULL;
