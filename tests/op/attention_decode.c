@@ -194,9 +194,26 @@ static void check_refusals(void)
         tensor_unref(tensors[i]);
 }
 
+/* As GPUs do it, whose lanes share a head, on a device that reads texels otherwise. */
+static void as_on_gpus(void)
+{
+    static const int some[] = { 1, 4, 6 };
+
+    setenv("TAIN_READ", "buffer", 1);
+    CHECK((d = device_open(NULL)));
+    CHECK(!gpu_info(d->gpu)->texel);
+    for (size_t i = 0; i < sizeof(some) / sizeof(*some); i++)
+        for (int half = 0; half < 2; half++)
+            check_cached(&cases[some[i]], half ? TAIN_F16 : TAIN_F32);
+    CHECK_INT(tain_device_memory(d, false), 0);
+    tain_device_free(d);
+    unsetenv("TAIN_READ");
+}
+
 int main(void)
 {
     static const tain_type types[] = { TAIN_F32, TAIN_F16, TAIN_BF16 };
+    bool texel;
 
     CHECK((d = tain_device_open(NULL)));
     for (int k = 0; k < (gpu_info(d->gpu)->texel ? 1 : 2); k++) { /* the device's own form, and that of CPUs */
@@ -207,6 +224,9 @@ int main(void)
     }
     check_refusals();
     CHECK_INT(tain_device_memory(d, false), 0);
+    texel = gpu_info(d->gpu)->texel;
     tain_device_free(d);
+    if (texel)
+        as_on_gpus();
     return 0;
 }
