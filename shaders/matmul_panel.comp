@@ -64,7 +64,8 @@ void main()
     uint lane = gl_SubgroupInvocationID, batch = gl_WorkGroupID.z, panels = (p.N + W - 1) / W;
     uint a_base = p.a_at + batch * p.a_batch, b_base = p.b_at + batch * p.b_batch + lane, c_base = batch * p.c_batch;
     uint M = p.M, K = p.K, a_pitch = p.a_pitch, b_pitch = p.b_pitch, c_pitch = p.c_pitch, a_step = TA == 0 ? 1 : a_pitch;
-    uint N = GATED ? p.N >> 1 : p.N, c_at = p.c_at, d_at = p.d_at, z_at = p.z_at, z_pitch = p.N, bias_at = p.bias_at, down = p.down, b_panel = p.b_panel;
+    uint N = GATED ? p.N >> 1 : p.N, c_at = p.c_at, d_at = p.d_at, z_at = p.z_at, z_pitch = p.N, bias_at = p.bias_at;
+    uint down = p.down, b_panel = p.b_panel;
     uint first = gl_WorkGroupID.x * p.across, last = min(first + p.across, panels);
 
     for (uint tile = 0; tile < down; tile++) {

@@ -73,21 +73,12 @@ static int64_t find_different(const struct janus_drawing *g, const struct janus_
 static int make_inputs(struct janus_drawing *g)
 {
     enum { MOST = 1 << 24 }; /* numbers */
-    struct janus *m = g->m;
+    const struct janus *m = g->m;
     int64_t codes = m->config.codec.codes;
-    int32_t *all;
-    tain_tensor *each;
 
     if (codes > g->rows * (g->N - 1) || codes * m->config.language.width > MOST)
         return 0;
-    if (!(all = base_alloc((size_t)codes, sizeof(*all))))
-        return TAIN_ENOMEM;
-    for (int64_t i = 0; i < codes; i++)
-        all[i] = (int32_t)i;
-    each = tensor_from(m->weights.device, TAIN_I32, 1, &codes, all);
-    free(all);
-    g->inputs = each ? janus_embed_codes(m, each) : NULL;
-    tensor_unref(each);
+    g->inputs = projector_run(&m->weights, &m->image_aligner, m->image_embed);
     return g->inputs ? 0 : tain_error_status();
 }
 

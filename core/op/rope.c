@@ -4,7 +4,7 @@
  * here use), and its angle is position * theta^(-2j/r). Sines and cosines are computed on the host
  * in double precision, since devices disagree about large angles, and kept on the device.
  *
- * The packed form does the queries and keys of [q | k | v] in one pass, and copies v, or does so in place. The cached form, for
+ * The packed form does the queries and keys of [q | k | v] in one pass, and copies v; or works in place. The cached form, for
  * decoding, puts keys and values where attention will read them, and makes queries alone.
  */
 #include "op/attention.h"
@@ -113,10 +113,11 @@ tain_tensor *rope_table(tain_tensor *at, int64_t width, float theta)
 /* Whether lanes go along rows, as on CPUs, where they all lie in one head. */
 static bool by_rows(const struct op_call *c, const tain_tensor *from, const tain_tensor *to, const struct rope_params *r)
 {
+    enum { HEADS_MOST = 64 }; /* which are one after the other in its code */
     const struct gpu_info *info = gpu_info(c->device->gpu);
 
     return info->texel && from->storage == to->storage && r->width == r->head && r->width / 2 % info->lanes == 0 &&
-           r->rotated <= 64 && op_by_words(from);
+           r->rotated <= HEADS_MOST && op_by_words(from);
 }
 
 static int turn(struct op_call *c, tain_tensor *from, struct place f, tain_tensor *to, struct place t,
@@ -144,11 +145,12 @@ static int turn(struct op_call *c, tain_tensor *from, struct place f, tain_tenso
         (uint32_t)(t.batch / unit), (uint32_t)(t.token / unit), (uint32_t)(t.head / unit), (uint32_t)tokens, 0,
     };
     if (by_rows(c, from, to, r)) {
+        enum { NUMBERS = 8192 }; /* of a workgroup */
         int64_t half = r->width / 2;
         constants[1] = constants[2] = (uint32_t)half;
         p.x_batch = (uint32_t)f.batch, p.x_token = (uint32_t)f.token, p.x_head = (uint32_t)f.head;
         p.y_batch = (uint32_t)t.batch, p.y_token = (uint32_t)t.token, p.y_head = (uint32_t)t.head;
-        p.down = (uint32_t)op_steps(8192, r->rotated * r->head);
+        p.down = (uint32_t)op_steps(NUMBERS, r->rotated * r->head);
         return op_dispatch(c->device, op_pipeline(c->device, 0, constants, 6, "rope.rows"), (tain_tensor *[]){ from, table, at, to },
                            4, 8, &p, sizeof(p), op_steps(tokens, p.down), batch, 1, 12.0 * (double)tensor_count(from));
     }

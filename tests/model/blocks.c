@@ -1,9 +1,8 @@
 /* Models with their language matrices in blocks: what that does to the logits, adapters on top (they train,
  * the base stays), what is refused, and files: written, read back bit for bit, and read as floats. */
-#include "check.h"
+#include "check_model.h"
 
 #include "model/adapter.h"
-#include "model/janus.h"
 
 #include <unistd.h>
 
@@ -13,25 +12,6 @@ static tain_device *d;
 static bool loud; /* -v prints the figures */
 static int32_t text[TEXT] = { 100, 20, 21, 22, 23, 24, 7, 103 }, codes[ROWS * CODES];
 static struct janus_row rows[ROWS] = { { text, 7 }, { text + 2, 6 } };
-
-static void open_model(struct janus *m, const char *name, const char *weights, tain_type storage)
-{
-    char path[128];
-    struct janus_config c;
-    struct json *root;
-    struct st_file *f;
-
-    snprintf(path, sizeof(path), "tests/golden/janus/%s.json", name);
-    CHECK((root = json_read(path, 1 << 20)));
-    snprintf(path, sizeof(path), "tests/golden/janus/%s.weights.safetensors", name);
-    CHECK((f = st_open(weights ? weights : path)));
-    CHECK_INT(janus_config_read(&c, root), 0);
-    memset(m, 0, sizeof(*m));
-    CHECK_INT(janus_open(m, d, &c), 0);
-    CHECK_INT(weights_load(&m->weights, f, storage), 0);
-    st_close(f);
-    json_free(root);
-}
 
 static int in_blocks(const struct janus *m, tain_type type)
 {
@@ -77,7 +57,7 @@ static void quality(const char *name, int blocks, double most8, double most4)
         struct janus m;
         double apart = 0, norm = 0;
         float *got;
-        open_model(&m, name, NULL, types[i]);
+        open_golden(d, &m, name, NULL, types[i]);
         if (type_blocks(types[i]))
             CHECK_INT(in_blocks(&m, types[i]), blocks);
         got = logits(&m, &n);
@@ -129,7 +109,7 @@ static void train(tain_type type, bool recompute)
     int64_t n;
     int count;
 
-    open_model(&m, "janus_tiny", NULL, type);
+    open_golden(d, &m, "janus_tiny", NULL, type);
     m.language.recompute = recompute;
     base = m.language.layers[0].qkv.weight;
     n = tensor_count(base);
@@ -191,7 +171,7 @@ static void files(tain_type type)
 
     snprintf(folder, sizeof(folder), "/tmp/tain-blocks-%d", (int)getpid());
     CHECK_INT(folder_make(folder), 0);
-    open_model(&m, "janus_tiny", NULL, type);
+    open_golden(d, &m, "janus_tiny", NULL, type);
     CHECK_INT(weights_save(&m.weights, folder, ST_OTHER, false, 1 << 30), 0);
     CHECK((f = st_open(folder)));
     snprintf(path, sizeof(path), "language_model.model.layers.1.mlp.down_proj.weight.%s", type_name(type));
@@ -204,11 +184,11 @@ static void files(tain_type type)
     CHECK((e = st_need(f, "language_model.model.norm.weight")) && e->type == ST_F16); /* f32 here, but f16 where it came from */
     st_close(f);
 
-    open_model(&again, "janus_tiny", folder, type);
+    open_golden(d, &again, "janus_tiny", folder, type);
     CHECK_INT(in_blocks(&again, type), in_blocks(&m, type));
     compare(&m, &again);
     janus_close(&again);
-    open_model(&again, "janus_tiny", folder, TAIN_F32);
+    open_golden(d, &again, "janus_tiny", folder, TAIN_F32);
     CHECK_INT(in_blocks(&again, type), 0);
     compare(&m, &again);
     janus_close(&again);
@@ -222,11 +202,11 @@ static void files(tain_type type)
         CHECK((f = st_open(folder)));
         CHECK((e = st_need(f, "language_model.model.norm.weight")) && e->type == ST_F32);
         st_close(f);
-        open_model(&again, "janus_tiny", folder, type);
+        open_golden(d, &again, "janus_tiny", folder, type);
         compare(&m, &again);
         janus_close(&again);
     }
-    open_model(&again, "janus_tiny", folder, type == TAIN_INT8 ? TAIN_INT4 : TAIN_INT8); /* rounded once more */
+    open_golden(d, &again, "janus_tiny", folder, type == TAIN_INT8 ? TAIN_INT4 : TAIN_INT8); /* rounded once more */
     CHECK_INT(in_blocks(&again, type), 0);
     janus_close(&again);
 
@@ -246,7 +226,7 @@ static void broken(void)
     char names[6][128], path[64];
     struct janus m;
 
-    open_model(&m, "janus_tiny", NULL, TAIN_INT8);
+    open_golden(d, &m, "janus_tiny", NULL, TAIN_INT8);
     for (int i = 0; i < 6; i++)
         snprintf(names[i], sizeof(names[i]), "%s%c_proj.weight.%s", name, "qkv"[i / 2], i % 2 ? "scales" : "int8");
     snprintf(path, sizeof(path), "/tmp/tain-blocks-%d.safetensors", (int)getpid());

@@ -1,33 +1,12 @@
 /* Keys and values of earlier tokens in 16 bits: half the memory, rounded to nearest even as they are written,
  * by one token and by many, with heads that must be filled up; shared by other rows; and what it does to the
  * states that follow. */
-#include "check.h"
-
-#include "model/janus.h"
+#include "check_model.h"
 
 enum { B = 2, WORDS = 5, MORE = 3, ROOM = 9 };
 
 static tain_device *d;
 static bool loud; /* -v prints the figures */
-
-static void open_model(struct janus *m, const char *name)
-{
-    char path[128];
-    struct janus_config c;
-    struct json *root;
-    struct st_file *f;
-
-    snprintf(path, sizeof(path), "tests/golden/janus/%s.json", name);
-    CHECK((root = json_read(path, 1 << 20)));
-    snprintf(path, sizeof(path), "tests/golden/janus/%s.weights.safetensors", name);
-    CHECK((f = st_open(path)));
-    CHECK_INT(janus_config_read(&c, root), 0);
-    memset(m, 0, sizeof(*m));
-    CHECK_INT(janus_open(m, d, &c), 0);
-    CHECK_INT(weights_load(&m->weights, f, TAIN_F32), 0);
-    st_close(f);
-    json_free(root);
-}
 
 /* All that a cache holds of k (or v) of a layer, [B, used, KV, D of the model]. */
 static float *held(const struct llama_cache *cache, tain_tensor *t, int64_t head, int64_t *count)
@@ -140,7 +119,7 @@ static void check_model(const char *name)
     float *want = NULL, *keys[2] = { NULL, NULL };
     int64_t n, count;
 
-    open_model(&m, name);
+    open_golden(d, &m, name, NULL, TAIN_F32);
     const struct llama_config *c = &m.config.language;
     for (int k = 0; k < 3; k++) {
         int64_t head = (c->head + (types[k] ? 7 : 3)) / (types[k] ? 8 : 4) * (types[k] ? 8 : 4);

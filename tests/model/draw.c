@@ -1,30 +1,9 @@
 /* Many images drawn together are those that are drawn one by one: of prompts of different lengths, some of them the
  * same, with guidance and without; as many that what is read for a code is made for all codes beforehand, and so few
  * that it is not. */
-#include "check.h"
-
-#include "model/janus.h"
+#include "check_model.h"
 
 enum { ROWS = 7, WORDS = 6 };
-
-static void open_model(tain_device *d, struct janus *m, const char *name)
-{
-    char path[128];
-    struct janus_config c;
-    struct json *root;
-    struct st_file *f;
-
-    snprintf(path, sizeof(path), "tests/golden/janus/%s.json", name);
-    CHECK((root = json_read(path, 1 << 20)));
-    snprintf(path, sizeof(path), "tests/golden/janus/%s.weights.safetensors", name);
-    CHECK((f = st_open(path)));
-    CHECK_INT(janus_config_read(&c, root), 0);
-    memset(m, 0, sizeof(*m));
-    CHECK_INT(janus_open(m, d, &c), 0);
-    CHECK_INT(weights_load(&m->weights, f, TAIN_F32), 0);
-    st_close(f);
-    json_free(root);
-}
 
 static void draw(struct janus *m, const struct janus_row *prompts, const struct janus_row *no, int64_t rows,
                  const float *uniforms, float guidance, int32_t *codes)
@@ -53,7 +32,7 @@ static void check_model(tain_device *d, const char *name, float guidance)
     int32_t *together, *alone;
     uint32_t state = 5;
 
-    open_model(d, &m, name);
+    open_golden(d, &m, name, NULL, TAIN_F32);
     N = codec_grid(&m.config.codec) * codec_grid(&m.config.codec);
     CHECK(m.config.codec.codes <= ROWS * (N - 1) && m.config.codec.codes > N - 1);
     CHECK((uniforms = malloc((size_t)(N * ROWS) * 4)) && (own = malloc((size_t)N * 4)));

@@ -1,10 +1,9 @@
 /* Training against recorded runs of PyTorch and PEFT: adapters on, off and merged, and ten steps each
  * of full and adapted fine-tuning and of DPO. Adapter folders: written, read, refused. */
 #define _GNU_SOURCE /* memmem */
-#include "check.h"
+#include "check_model.h"
 
 #include "model/adapter.h"
-#include "model/janus.h"
 
 #include <unistd.h>
 
@@ -46,21 +45,6 @@ static void compare(const char *run, const char *name, const float *got, const f
             fprintf(stderr, "%s: %s[%lld] is %.9g and not %.9g\n", run, name, (long long)i, got[i], want[i]);
             exit(1);
         }
-}
-
-static void open_model(void)
-{
-    struct json *root = json_read("tests/golden/janus/janus_tiny.json", 1 << 20);
-    struct st_file *f = st_open("tests/golden/janus/janus_tiny.weights.safetensors");
-    struct janus_config c;
-
-    CHECK(root && f);
-    CHECK_INT(janus_config_read(&c, root), 0);
-    memset(&m, 0, sizeof(m));
-    CHECK_INT(janus_open(&m, d, &c), 0);
-    CHECK_INT(weights_load(&m.weights, f, TAIN_F32), 0);
-    st_close(f);
-    json_free(root);
 }
 
 static void read_inputs(void)
@@ -145,7 +129,7 @@ static void forwards(const char *adapter, int matrices)
 {
     char folder[64], state[64];
 
-    open_model();
+    open_golden(d, &m, "janus_tiny", NULL, TAIN_F32);
     snprintf(folder, sizeof(folder), GOLDEN "%s", adapter);
     CHECK_INT(adapter_load(&m.weights, folder), 0);
     CHECK_INT(adapter_count(&m.weights), matrices);
@@ -181,7 +165,7 @@ static void other_names(void)
     while ((at = memmem(bytes, n, from, sizeof(from) - 1)))
         memcpy(at, to, sizeof(to) - 1);
     CHECK_INT(file_write(path, bytes, n), 0);
-    open_model();
+    open_golden(d, &m, "janus_tiny", NULL, TAIN_F32);
     CHECK_INT(adapter_load(&m.weights, folder), 0);
     CHECK_INT(adapter_count(&m.weights), 4);
     forward("adapter_qv.on");
@@ -316,7 +300,7 @@ static void train(const char *run, const char *adapter, bool dpo, bool fresh)
     int64_t n;
     int count;
 
-    open_model();
+    open_golden(d, &m, "janus_tiny", NULL, TAIN_F32);
     snprintf(path, sizeof(path), GOLDEN "%s.safetensors", run);
     CHECK((f = st_open(path)));
     losses = recorded(f, "loss", &n);
@@ -395,7 +379,7 @@ static void folders(void)
         { "{\"peft_type\":\"LORA\",\"alpha_pattern\":{\"q.*\":1},\"r\":4}", "is a regular expression" },
     };
 
-    open_model();
+    open_golden(d, &m, "janus_tiny", NULL, TAIN_F32);
     CHECK_FAILS(adapter_new(w, "nothing", 4, 8, false, 1), TAIN_EINVAL, "no matrix of the model fits \"nothing\"");
     CHECK_FAILS(adapter_new(w, "q_proj", 0, 8, false, 1), TAIN_EINVAL, "rank is 0");
     CHECK_INT(adapter_new(w, "all-linear", 4, 8, false, 1), 0);

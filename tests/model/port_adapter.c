@@ -5,10 +5,9 @@
  *     build/tests/model/port_adapter [FOLDER]
  *
  * leaves there what it writes, for PEFT to read. */
-#include "check.h"
+#include "check_model.h"
 
 #include "model/adapter.h"
-#include "model/janus.h"
 
 #include <unistd.h>
 
@@ -162,21 +161,6 @@ static void write_merged(const struct st_file *f, const char *path)
 }
 
 /* ---- What the model makes of pictures and texts ---- */
-
-static void open_model(struct janus *m, const char *weights)
-{
-    struct json *config = json_read(GOLDEN "config.json", 1 << 20);
-    struct st_file *f = st_open(weights);
-    struct janus_config c;
-
-    CHECK(config && f);
-    CHECK_INT(janus_config_read(&c, config), 0);
-    memset(m, 0, sizeof(*m));
-    CHECK_INT(janus_open(m, d, &c), 0);
-    CHECK_INT(weights_load(&m->weights, f, TAIN_F32), 0);
-    st_close(f);
-    json_free(config);
-}
 
 static tain_tensor *patches(const struct janus *m)
 {
@@ -429,8 +413,8 @@ int main(int argc, char **argv)
     make_modules(f);
     write_adapter(in_root("port"), modules, count);
     write_merged(f, in_root("merged.safetensors"));
-    open_model(&m, GOLDEN "model.safetensors");
-    open_model(&merged, in_root("merged.safetensors"));
+    open_model(d, &m, GOLDEN "config.json", GOLDEN "model.safetensors", TAIN_F32);
+    open_model(d, &merged, GOLDEN "config.json", in_root("merged.safetensors"), TAIN_F32);
     plain = run(&m);
     want = run(&merged);
     CHECK(apart(&plain, &want) > 0.05);
